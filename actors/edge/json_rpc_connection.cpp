@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// Calls in, answers out, in both shapes: one by one, and as JSON-RPC batches.
+
+#include "actors/edge/json_rpc_connection.hpp"
+
+#include <cassert>
+
+namespace rvi {
+
+namespace {
+
+constexpr std::string_view json_type = "application/json";
+
+json_rpc::problem problem_of(ec code, std::string detail) {
+  return {json_rpc::number_of(code), caf::make_error(code, std::move(detail))};
+}
+
+} // namespace
+
+void service_connection::accept_text(std::string_view text, uint64_t sequence, client_id client,
+                                     uint64_t now_ms, text_effects& out) {
+  auto texts = json_rpc::decode(text, now_ms, config_.text);
+  text_context at{sequence, client, out};
+  if (sequence != 0)
+    http_clients_[client] = 0;
+  if (texts.batch) {
+    accept_batch(texts, text.size(), at);
+  } else if (auto x = std::get_if<json_rpc::call>(&texts.elements[0])) {
+    accept_single(*x, text.size(), at);
+  } else if (sequence == 0) {
+    accept_response(std::get<json_rpc::response>(texts.elements[0]), out);
+  } else {
+    scratch_.clear();
+    json_rpc::append_error(
+      scratch_, {},
+      json_rpc::problem{json_rpc::invalid_request,
+                        caf::make_error(ec::bad_request, "nothing was asked over HTTP")});
+    send(sequence, scratch_);
+  }
+  auto i = http_clients_.find(client);
+  if (i != http_clients_.end() && i->second == 0) {
+    out.finished.push_back(client);
+    http_clients_.erase(i);
+  }
+}
+
+void service_connection::accept_single(json_rpc::call& x, size_t bytes, const text_context& at) {
+  auto refused = open(x, bytes, none, 0, at);
+  if (x.is_notification()) {
+    if (at.sequence != 0)
+      codec.respond(at.sequence, 204, {}, {});
+  } else if (refused) {
+    scratch_.clear();
+    auto busy = code_of(refused->reason) == ec::busy;
+    json_rpc::append_error(scratch_, x.id, *refused, busy ? config_.busy_retry_ms : 0);
+    send(at.sequence, scratch_);
+  }
+}
+
+void service_connection::accept_batch(json_rpc::decoded& texts, size_t bytes,
+                                      const text_context& at) {
+  auto group = ++last_group_;
+  if (group == none)
+    group = last_group_ = 1;
+  groups_[group].sequence = at.sequence;
+  auto bytes_each = bytes / texts.elements.size();
+  for (auto& element : texts.elements) {
+    auto x = std::get_if<json_rpc::call>(&element);
+    if (!x) {
+      if (at.sequence == 0)
+        accept_response(std::get<json_rpc::response>(element), at.out);
+      continue;
+    }
+    auto position = uint32_t(groups_[group].answers.size());
+    auto refused = open(*x, bytes_each, group, position, at);
+    if (x->is_notification())
+      continue;
+    auto& answers = groups_[group].answers;
+    answers.emplace_back();
+    if (refused) {
+      auto busy = code_of(refused->reason) == ec::busy;
+      json_rpc::append_error(answers.back(), x->id, *refused, busy ? config_.busy_retry_ms : 0);
+    } else {
+      ++groups_[group].open;
+    }
+  }
+  if (groups_[group].open == 0)
+    complete(group);
+}
+
+/// Hands a call on; or says why not.
+std::optional<json_rpc::problem>
+service_connection::open(json_rpc::call& x, size_t bytes, uint32_t group, uint32_t position,
+                         const text_context& at) {
+  if (auto refused = std::get_if<json_rpc::problem>(&x.content))
+    return std::move(*refused);
+  if (open_calls_ >= config_.calls_in_flight_max
+      || (open_calls_ > 0 && open_bytes_ + bytes > config_.call_bytes_in_flight_max))
+    return problem_of(ec::busy, "too many calls wait for their answers");
+  if (free_.empty()) {
+    free_.push_back(uint32_t(calls_.size()));
+    calls_.emplace_back();
+  }
+  auto place = free_.back();
+  free_.pop_back();
+  auto& slot = calls_[place];
+  slot.id = x.id;
+  slot.client = at.client;
+  slot.sequence = at.sequence;
+  slot.bytes = bytes;
+  slot.group = x.is_notification() ? none : group;
+  slot.position = position;
+  slot.used = true;
+  ++open_calls_;
+  open_bytes_ += bytes;
+  if (at.sequence != 0)
+    ++http_clients_[at.client];
+  auto& call = at.out.calls.emplace_back();
+  call.client = at.client;
+  call.token = uint64_t{slot.generation} << 32 | place;
+  call.deliverable = at.sequence == 0;
+  call.principal = who;
+  call.request = std::move(std::get<service_request>(x.content));
+  return std::nullopt;
+}
+
+void service_connection::answer(const call_result& result, text_effects& out) {
+  auto place = uint32_t(result.token);
+  if (place >= calls_.size())
+    return;
+  auto& slot = calls_[place];
+  if (!slot.used || slot.generation != result.token >> 32 || slot.client != result.client)
+    return;
+  if (!slot.id.empty()) {
+    scratch_.clear();
+    auto i = groups_.find(slot.group);
+    auto& text = i == groups_.end() ? scratch_ : i->second.answers[slot.position];
+    if (result.error)
+      json_rpc::append_error(text, slot.id, result.error, result.retry_after_ms);
+    else
+      json_rpc::append_answer(text, slot.id, result.answer);
+    if (i == groups_.end())
+      send(slot.sequence, text);
+    else if (--i->second.open == 0)
+      complete(i->first);
+  }
+  close_call(slot, out);
+}
+
+void service_connection::close_call(open_call& x, text_effects& out) {
+  assert(open_calls_ > 0 && open_bytes_ >= x.bytes);
+  --open_calls_;
+  open_bytes_ -= x.bytes;
+  x.used = false;
+  ++x.generation;
+  x.id.clear();
+  free_.push_back(uint32_t(&x - calls_.data()));
+  auto i = http_clients_.find(x.client);
+  if (i != http_clients_.end() && --i->second == 0) {
+    out.finished.push_back(x.client);
+    http_clients_.erase(i);
+  }
+}
+
+void service_connection::complete(uint32_t group) {
+  auto node = groups_.extract(group);
+  auto& x = node.mapped();
+  if (x.answers.empty()) {
+    if (x.sequence != 0)
+      codec.respond(x.sequence, 204, {}, {});
+    return;
+  }
+  scratch_.assign(1, '[');
+  for (auto& answer : x.answers) {
+    scratch_ += answer;
+    scratch_ += ',';
+  }
+  scratch_.back() = ']';
+  send(x.sequence, scratch_);
+}
+
+void service_connection::send(uint64_t sequence, std::string_view text) {
+  if (sequence != 0)
+    codec.respond(sequence, 200, json_type, text);
+  else
+    codec.send_text(text);
+}
+
+void service_connection::accept_response(const json_rpc::response& x, text_effects& out) {
+  auto i = deliveries_.find(x.id);
+  if (i == deliveries_.end())
+    return; // answered twice, or never asked
+  auto& done = out.receipts.emplace_back();
+  done.id = i->second.id;
+  done.outcome = i->second.outcome;
+  done.what = x.error.empty() ? receipt::status::taken : receipt::status::refused;
+  done.error = x.error;
+  deliveries_.erase(i);
+}
+
+bool service_connection::may_deliver(receipt& lost) const {
+  if (websocket && !closing && !codec.wants_close() && deliveries_.size() < config_.deliveries_max)
+    return true;
+  lost.what = receipt::status::lost;
+  lost.untouched = true;
+  return false;
+}
+
+bool service_connection::deliver(const envelope& x, receipt& lost) {
+  if (!may_deliver(lost))
+    return false;
+  scratch_.clear();
+  if (auto error = json_rpc::append_invoke(scratch_, last_delivery_ + 1, x)) {
+    lost.what = receipt::status::refused;
+    lost.error = json_rpc::error_object(error);
+    return false;
+  }
+  return send_delivery(scratch_, {x.header.id, false, 0}, lost);
+}
+
+bool service_connection::deliver(const outcome_notice& x, receipt& lost) {
+  if (!may_deliver(lost))
+    return false;
+  scratch_.clear();
+  if (auto error = json_rpc::append_reply(scratch_, last_delivery_ + 1, x)) {
+    lost.what = receipt::status::refused;
+    lost.error = json_rpc::error_object(error);
+    return false;
+  }
+  return send_delivery(scratch_, {x.id, true, 0}, lost);
+}
+
+bool service_connection::send_delivery(std::string_view text, delivery x, receipt& lost) {
+  auto before = codec.pending_output();
+  codec.send_text(text);
+  if (codec.pending_output() == before) { // the WebSocket has just closed
+    lost.what = receipt::status::lost;
+    lost.untouched = true;
+    return false;
+  }
+  x.begin = appended + before;
+  deliveries_.emplace(++last_delivery_, x);
+  return true;
+}
+
+std::vector<receipt> service_connection::lose_deliveries(uint64_t sent) {
+  std::map<uint64_t, delivery> ordered{deliveries_.begin(), deliveries_.end()};
+  std::vector<receipt> result;
+  for (auto& [id, x] : ordered) {
+    auto& lost = result.emplace_back();
+    lost.id = x.id;
+    lost.outcome = x.outcome;
+    lost.what = receipt::status::lost;
+    lost.untouched = x.begin >= sent;
+  }
+  deliveries_.clear();
+  return result;
+}
+
+std::vector<client_id> service_connection::clients() const {
+  std::vector<client_id> result;
+  if (websocket)
+    result.push_back(*websocket);
+  for (auto& [client, open] : http_clients_)
+    result.push_back(client);
+  return result;
+}
+
+} // namespace rvi

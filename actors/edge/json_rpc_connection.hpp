@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// One connection of a service: which calls it waits for, which of our requests it has not answered,
+// and how many of its bytes the socket took. No socket, no actor: the server moves the bytes.
+
+#pragma once
+
+#include "messages/service_api.hpp"
+#include "messages/wire/json_rpc.hpp"
+#include "runtime/http/http.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace rvi {
+
+struct service_connection_config {
+  http::limits http;
+  json_rpc::limits text;
+  size_t calls_in_flight_max = 4'096;
+  size_t call_bytes_in_flight_max = size_t{64} << 20;
+  size_t deliveries_max = 4'096; // requests of ours without an answer
+  uint64_t busy_retry_ms = 100;
+};
+
+/// What one text led to.
+struct text_effects {
+  std::vector<service_call> calls;
+  std::vector<receipt> receipts;
+  std::vector<client_id> finished; // HTTP requests that wait for nothing more
+};
+
+class service_connection {
+public:
+  service_connection(const service_connection_config& config, principal who)
+    : codec(config.http),
+      who(std::move(who)),
+      config_(config) {}
+
+  /// The body of a POST, or with sequence 0 a WebSocket message. Calls go to `out`; what cannot be
+  /// one is answered here.
+  void accept_text(std::string_view text, uint64_t sequence, client_id client, uint64_t now_ms,
+                   text_effects& out);
+
+  /// An answer to a call; unknown tokens are ignored (they were notifications, or a stale edge's).
+  void answer(const call_result& result, text_effects& out);
+
+  /// Sends HLD figure 32 or an outcome; false: it did not leave, `lost` says how it ends.
+  bool deliver(const envelope& x, receipt& lost);
+  bool deliver(const outcome_notice& x, receipt& lost);
+
+  /// The end: everything not answered is lost. `untouched` is what starts at or behind `sent`, the
+  /// bytes that have reached the socket or still may.
+  std::vector<receipt> lose_deliveries(uint64_t sent);
+
+  /// Clients that wait for answers or, on a WebSocket, for requests.
+  std::vector<client_id> clients() const;
+  bool waits_for_answers() const { return open_calls_ > 0; }
+
+  http::server_connection codec;
+  principal who;
+  std::optional<client_id> websocket; // its client id, once it is one
+  uint64_t appended = 0;              // bytes given to the broker
+  uint64_t transferred = 0;           // of those, bytes the socket took
+  bool local = false;                 // Unix socket
+  bool closing = false;               // nothing is read or written any more
+  bool forgotten = false;             // the edge knows of the end
+  bool dirty = false;                 // output waits to be flushed
+  uint64_t last_event_ms = 0;         // a whole request or message
+  uint64_t last_bytes_ms = 0;
+  uint64_t last_ping_ms = 0;
+  uint64_t closing_ms = 0;
+  bool idle_before = true; // not one whole request yet
+  size_t read_size = 0;
+
+private:
+  static constexpr uint32_t none = UINT32_MAX;
+
+  /// Where an answer goes.
+  struct open_call {
+    std::string id; // empty: nowhere
+    client_id client = 0;
+    uint64_t sequence = 0; // of the HTTP request; 0: WebSocket
+    size_t bytes = 0;
+    uint32_t group = none;
+    uint32_t position = 0; // in the group
+    uint32_t generation = 0;
+    bool used = false;
+  };
+
+  /// A JSON-RPC batch: its answers leave together.
+  struct answer_group {
+    std::vector<std::string> answers; // in the order of the calls
+    size_t open = 0;
+    uint64_t sequence = 0;
+  };
+
+  /// A request of ours that a service has not answered.
+  struct delivery {
+    transaction_id id;
+    bool outcome = false;
+    uint64_t begin = 0; // offset of its first byte
+  };
+
+  struct text_context {
+    uint64_t sequence;
+    client_id client;
+    text_effects& out;
+  };
+
+  void accept_single(json_rpc::call& x, size_t bytes, const text_context& at);
+  void accept_batch(json_rpc::decoded& texts, size_t bytes, const text_context& at);
+  void accept_response(const json_rpc::response& x, text_effects& out);
+  std::optional<json_rpc::problem>
+  open(json_rpc::call& x, size_t bytes, uint32_t group, uint32_t position, const text_context& at);
+  void close_call(open_call& x, text_effects& out);
+  void complete(uint32_t group);
+  void send(uint64_t sequence, std::string_view text);
+  bool send_delivery(std::string_view text, delivery x, receipt& lost);
+  bool may_deliver(receipt& lost) const;
+
+  const service_connection_config& config_;
+  std::vector<open_call> calls_; // a call's token is its place here and its generation
+  std::vector<uint32_t> free_;
+  size_t open_calls_ = 0;
+  size_t open_bytes_ = 0;
+  std::map<client_id, size_t> http_clients_; // calls open
+  std::unordered_map<uint32_t, answer_group> groups_;
+  uint32_t last_group_ = 0;
+  std::unordered_map<uint64_t, delivery> deliveries_;
+  uint64_t last_delivery_ = 0;
+  std::string scratch_; // one text being written
+};
+
+} // namespace rvi

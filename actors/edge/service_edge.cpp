@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: MPL-2.0
+
+#include "actors/edge/service_edge.hpp"
+
+#include "actors/routing/request_ledger.hpp"
+#include "messages/name.hpp"
+#include "runtime/json/json.hpp"
+#include "runtime/observe/log.hpp"
+
+namespace rvi {
+
+namespace {
+
+constexpr const char* component = "service-edge";
+
+template <class... Fs>
+struct overloaded : Fs... {
+  using Fs::operator()...;
+};
+template <class... Fs>
+overloaded(Fs...) -> overloaded<Fs...>;
+
+caf::error bad_request(std::string why) {
+  return caf::make_error(ec::bad_request, std::move(why));
+}
+
+} // namespace
+
+// -- answers ------------------------------------------------------------------------------------------
+
+void service_edge_state::answer(const caller& to, service_answer x) {
+  answers.push_back({to.client, to.token, {}, 0, std::move(x)});
+}
+
+void service_edge_state::refuse(const caller& to, caf::error why) {
+  refused->add();
+  uint64_t retry_ms = code_of(why) == ec::busy || code_of(why) == ec::store_full ? 1'000 : 0;
+  answers.push_back({to.client, to.token, std::move(why), retry_ms, {}});
+}
+
+void service_edge_state::flush_answers() {
+  if (!answers.empty())
+    self->send(server, atom::respond_v, std::exchange(answers, {}));
+}
+
+// -- calls ----------------------------------------------------------------------------------------------
+
+void service_edge_state::take(std::vector<service_call> xs) {
+  if (epoch == 0) {
+    waiting_for_epoch.push_back(std::move(xs));
+    return;
+  }
+  calls->add(xs.size());
+  for (auto& from : xs)
+    std::visit(overloaded{
+                 [&](register_service_call& x) { do_register(from, x); },
+                 [&](unregister_service_call& x) { do_unregister(from, x); },
+                 [&](invoke_call& x) { do_invoke(from, x); },
+                 [&](reply_call& x) { do_reply(from, x); },
+                 [&](get_outcome_call& x) { do_get_outcome(from, x); },
+                 [&](get_available_services_call& x) { do_get_services(from, x); },
+                 [&](get_node_address_call&) {
+                   answer({from.client, from.token}, names_result{{config.node->node_address}});
+                 },
+                 [&](administration_call& x) { do_administration(from, x); },
+               },
+               from.request);
+  submit_drafts();
+  flush_answers();
+}
+
+/// HLD 7.1: a service's name below the node's address, at the configured point in the topic tree.
+expected<std::string> service_edge_state::full_name(const std::string& service) const {
+  auto& node = config.node->node_address;
+  std::string_view rest = service;
+  while (rest.starts_with('/'))
+    rest.remove_prefix(1);
+  auto whole = normalise_name(rest);
+  if (whole && is_below(*whole, node) && without_type(*whole).size() > node.size())
+    return std::string{without_type(*whole)};
+  auto& infix = config.node->service_infix;
+  return normalise_name(node + "/" + (infix.empty() ? "" : infix + "/") + std::string{rest});
+}
+
+void service_edge_state::do_register(const service_call& from, register_service_call& x) {
+  caller to{from.client, from.token};
+  auto name = full_name(x.service);
+  if (!name)
+    return refuse(to, std::move(name.error()));
+  if (is_reserved(*name))
+    return refuse(to, caf::make_error(ec::unauthorized, *name + " is reserved for the node"));
+  auto held = registrations.find(*name);
+  if (held != registrations.end() && held->second.principal != from.principal.name)
+    return refuse(to, caf::make_error(ec::unauthorized, *name + " is held by somebody else"));
+  if (held == registrations.end() && registrations.size() >= config.registrations_max)
+    return refuse(to, caf::make_error(ec::busy, std::string{"too many services"}));
+  bool reachable = from.deliverable || !x.network_address.empty();
+  registration entry{from.principal.name, from.deliverable ? from.client : 0,
+                     x.network_address, x.idempotent};
+  local_service said{*name, x.idempotent};
+  auto finish = [this, to, name = *name, entry, reachable] {
+    registrations[name] = entry;
+    if (entry.client != 0)
+      clients[entry.client].insert(name);
+    answer(to, registered_result{name});
+    flush_answers();
+    if (reachable)
+      self->send(config.store_and_forward, atom::available_v, name);
+    log::info(component, "registered", {{"service", name}, {"principal", entry.principal}});
+  };
+  self->request(config.service_discovery, caf::infinite, atom::reg_v, std::move(said))
+    .then([finish](atom::done) { finish(); },
+          [this, to](caf::error& err) {
+            refuse(to, std::move(err));
+            flush_answers();
+          });
+}
+
+void service_edge_state::do_unregister(const service_call& from,
+                                       const unregister_service_call& x) {
+  caller to{from.client, from.token};
+  auto name = full_name(x.service);
+  if (!name)
+    return refuse(to, std::move(name.error()));
+  auto held = registrations.find(*name);
+  if (held == registrations.end())
+    return refuse(to, caf::make_error(ec::not_found, *name + " is not registered"));
+  if (held->second.principal != from.principal.name)
+    return refuse(to, caf::make_error(ec::unauthorized, *name + " is held by somebody else"));
+  clients[held->second.client].erase(*name);
+  registrations.erase(held);
+  self->send(config.service_discovery, atom::unreg_v, *name);
+  answer(to, done_result{});
+}
+
+expected<draft> service_edge_state::draft_of(const service_call& from, invoke_call& x) {
+  auto now = config.node->time->wall_ms();
+  auto source = full_name(x.requesting_service);
+  if (!source)
+    return std::move(source.error());
+  auto held = registrations.find(*source);
+  if (held == registrations.end() || held->second.principal != from.principal.name)
+    return caf::make_error(ec::unauthorized, *source
+                                               + " is not registered by you; register_service "
+                                                 "comes first");
+  auto target = normalise_name(x.target);
+  if (!target)
+    return std::move(target.error());
+  auto type = type_of(*target);
+  if (!type && x.untyped_allowed) {
+    target = "message:" + *target;
+    type = name_type::message;
+  }
+  if (!type || *type == name_type::metric)
+    return caf::make_error(ec::invalid_name,
+                           x.target + " needs the prefix rpc: or message: to be invoked");
+  if (x.timeout_ms <= now)
+    return caf::make_error(ec::timeout, std::string{"the timeout has passed"});
+  if (x.timeout_ms - now > config.timeout_ms_max)
+    return bad_request("the timeout is too far ahead; at most "
+                       + std::to_string(config.timeout_ms_max / 1'000) + " s");
+  if (x.arguments.size() > config.request_bytes_max)
+    return caf::make_error(ec::too_large, "arguments of " + std::to_string(x.arguments.size())
+                                            + " bytes, at most "
+                                            + std::to_string(config.request_bytes_max));
+  draft result;
+  auto& header = result.header;
+  header.kind = *type == name_type::rpc ? request_kind::rpc : request_kind::message;
+  header.id = {config.node->uid, epoch, next_seq++};
+  header.source = std::move(*source);
+  header.target = std::move(*target);
+  header.created_ms = now;
+  header.expires_ms = x.timeout_ms;
+  header.priority = x.priority;
+  header.channel = std::move(x.channel);
+  result.arguments = std::move(x.arguments);
+  return result;
+}
+
+void service_edge_state::do_invoke(const service_call& from, invoke_call& x) {
+  caller to{from.client, from.token};
+  bool synch = x.synch;
+  auto content = draft_of(from, x);
+  if (!content)
+    return refuse(to, std::move(content.error()));
+  if (synch && content->header.kind != request_kind::rpc)
+    return refuse(to, bad_request("synch goes with rpc: targets only; a message has no outcome"));
+  if (synch)
+    synchronous[content->header.id] = to;
+  config.node->record(content->header.id, 1, false, content->header.target);
+  drafts.push_back({std::move(*content), to, synch});
+}
+
+namespace {
+
+/// The reply to a request (HLD 8.20): the same id, the other way round.
+draft reply_to(const envelope& request, request_kind kind, std::string arguments,
+               uint64_t now_ms) {
+  draft result;
+  auto& header = result.header;
+  header.kind = kind;
+  header.id = request.header.id;
+  header.source = std::string{without_type(request.header.target)};
+  header.target = request.header.source;
+  header.created_ms = std::min(now_ms, request.header.expires_ms - 1);
+  header.expires_ms = request.header.expires_ms;
+  header.priority = request.header.priority;
+  header.request_hash = crypto::view(crypto::sha256(request.header_bytes));
+  result.arguments = std::move(arguments);
+  return result;
+}
+
+} // namespace
+
+void service_edge_state::do_reply(const service_call& from, reply_call& x) {
+  caller to{from.client, from.token};
+  auto i = open.find(x.id);
+  if (i == open.end())
+    return refuse(to, caf::make_error(ec::not_found, std::string{"no rpc with this id is open"}));
+  if (i->second.principal != from.principal.name)
+    return refuse(to, caf::make_error(ec::unauthorized,
+                                      std::string{"this rpc was given to somebody else"}));
+  if (x.arguments.size() > config.request_bytes_max)
+    return refuse(to, caf::make_error(ec::too_large, "a reply of at most "
+                                                       + std::to_string(config.request_bytes_max)
+                                                       + " bytes"));
+  config.node->record(x.id, 1, true, "reply");
+  drafts.push_back({reply_to(*i->second.content, request_kind::reply, std::move(x.arguments),
+                             config.node->time->wall_ms()),
+                    to, false});
+}
+
+void service_edge_state::answer_error(const envelope_ptr& request,
+                                      const std::string& error_object) {
+  drafts.push_back({reply_to(*request, request_kind::error, error_object,
+                             config.node->time->wall_ms()),
+                    std::nullopt, false});
+}
+
+// -- requests and replies on their way out ------------------------------------------------------------
+
+void service_edge_state::submit_drafts() {
+  if (drafts.empty())
+    return;
+  auto sent = std::make_shared<std::vector<pending_draft>>(std::exchange(drafts, {}));
+  draft_batch contents;
+  contents.reserve(sent->size());
+  for (auto& x : *sent)
+    contents.push_back(std::move(x.content));
+  self->request(config.authorization, caf::infinite, atom::authorize_v, std::move(contents))
+    .then([this, sent](authorized_batch& xs) { schedule(sent, std::move(xs)); },
+          [this, sent](const caf::error& err) {
+            for (auto& x : *sent)
+              if (x.from)
+                refuse(*x.from, err);
+            flush_answers();
+          });
+}
+
+void service_edge_state::schedule(std::shared_ptr<std::vector<pending_draft>> sent,
+                                  authorized_batch signed_ones) {
+  struct part {
+    batch envelopes;
+    std::vector<size_t> from;
+  };
+  auto requests = std::make_shared<part>();
+  auto replies = std::make_shared<part>();
+  auto table = config.node->routing->load();
+  for (size_t i = 0; i < signed_ones.size(); ++i) {
+    auto& x = signed_ones[i];
+    if (!x.content) {
+      auto& from = (*sent)[i].from;
+      if (from)
+        refuse(*from, std::move(x.error));
+      continue;
+    }
+    auto& to = x.content->header.is_reply() ? *replies : *requests;
+    to.envelopes.push_back(x.content);
+    to.from.push_back(i);
+    auto& header = x.content->header;
+    config.node->record(header.id, 4, header.is_reply(), "resolve network address");
+    auto found = header.is_reply() ? table->resolve_node(header.id.origin, header.target)
+                                   : table->resolve(header.target);
+    config.node->record(header.id, 5, header.is_reply(),
+                        found.to == route::where::local       ? "this node"
+                        : !found.network_addresses.empty()  ? found.network_addresses.front()
+                        : found.node && found.node->link != 0 ? "the link that is up"
+                                                              : "unknown yet; kept until it is met");
+  }
+  auto submit = [this, sent](auto what, std::shared_ptr<part> x) {
+    if (x->envelopes.empty())
+      return;
+    self->request(config.store_and_forward, caf::infinite, what, x->envelopes)
+      .then(
+        [this, sent, x](std::vector<caf::error>& errors) {
+          for (size_t i = 0; i < errors.size(); ++i) {
+            auto& draft = (*sent)[x->from[i]];
+            auto& header = x->envelopes[i]->header;
+            if (header.is_reply() && code_of(errors[i]) != ec::busy)
+              open.erase(header.id);
+            if (errors[i])
+              synchronous.erase(header.id);
+            if (!draft.from)
+              continue;
+            if (errors[i])
+              refuse(*draft.from, std::move(errors[i]));
+            else if (header.is_reply())
+              answer(*draft.from, done_result{});
+            else if (!draft.synch)
+              answer(*draft.from, accepted_result{header.id});
+          }
+          flush_answers();
+        },
+        [this, sent, x](const caf::error& err) {
+          for (auto i : x->from)
+            if ((*sent)[i].from)
+              refuse(*(*sent)[i].from, err);
+          flush_answers();
+        });
+  };
+  submit(atom::schedule_v, requests);
+  submit(atom::reply_v, replies);
+  flush_answers();
+}
+
+// -- requests on their way in -----------------------------------------------------------------------
+
+void service_edge_state::dispatch(const batch& requests) {
+  std::vector<invocation> going;
+  undelivered nobody;
+  for (auto& request : requests)
+    dispatch_one(request, going, nobody);
+  if (!nobody.ids.empty())
+    self->send(config.store_and_forward, atom::invoke_v, std::move(nobody));
+  if (!going.empty())
+    self->send(server, atom::invoke_v, std::move(going));
+  submit_drafts();
+}
+
+void service_edge_state::dispatch_one(const envelope_ptr& request,
+                                      std::vector<invocation>& going, undelivered& nobody) {
+  auto& header = request->header;
+  auto& node = *config.node;
+  node.record(header.id, 15, false, "authorize remote service");
+  auto now = node.time->wall_ms();
+  bool rpc = header.kind == request_kind::rpc;
+  if (auto err = node.rights->load()->check_remote(header, request->root->signed_at_ms, now)) {
+    node.record(header.id, 16, false, describe(err));
+    refused->add();
+    json::writer text;
+    text.begin_object()
+      .member("code", to_string(code_of(err)))
+      .member("message", detail_of(err))
+      .end_object();
+    if (rpc)
+      answer_error(request, text.text());
+    receipts({{header.id, false, receipt::status::refused, false, text.take()}});
+    return;
+  }
+  node.record(header.id, 16, false, "authorized");
+  node.record(header.id, 17, false, "resolve local service");
+  auto name = node.routing->load()->find_local(header.target);
+  auto held = registrations.find(std::string{name});
+  bool reachable = held != registrations.end()
+                   && (held->second.client != 0 || !held->second.network_address.empty());
+  if (!reachable || !server || (rpc && open.size() >= config.open_requests_max)) {
+    nobody.ids.push_back(header.id);
+    return;
+  }
+  node.record(header.id, 18, false, held->first);
+  if (rpc)
+    open[header.id] = {request, held->second.principal};
+  node.record(header.id, 19, false, "forward to service");
+  going.push_back({held->second.client, held->second.network_address, request});
+}
+
+void service_edge_state::deliver_outcomes(std::vector<outcome_notice> notices) {
+  std::vector<outcome_delivery> going;
+  std::vector<receipt> taken;
+  undelivered nobody;
+  for (auto& x : notices) {
+    auto waiting = synchronous.find(x.id);
+    auto held = registrations.find(x.requesting_service);
+    if (waiting != synchronous.end()) {
+      config.node->record(x.id, 20, true, "outcome: " + x.status);
+      taken.push_back({x.id, true, receipt::status::taken, false, {}});
+      answer(waiting->second, std::move(x));
+      synchronous.erase(waiting);
+    } else if (server && held != registrations.end()
+               && (held->second.client != 0 || !held->second.network_address.empty())) {
+      config.node->record(x.id, 20, true, "outcome: " + x.status);
+      going.push_back({held->second.client, held->second.network_address, std::move(x)});
+    } else {
+      nobody.ids.push_back(x.id);
+    }
+  }
+  if (!taken.empty())
+    self->send(config.store_and_forward, atom::receipt_v, std::move(taken));
+  if (!nobody.ids.empty())
+    self->send(config.store_and_forward, atom::invoke_v, std::move(nobody));
+  if (!going.empty())
+    self->send(server, atom::outcome_v, std::move(going));
+  flush_answers();
+}
+
+void service_edge_state::receipts(std::vector<receipt> xs) {
+  for (auto& x : xs) {
+    if (x.outcome)
+      continue;
+    config.node->record(x.id, 19, false,
+                        x.what == receipt::status::taken     ? "taken by service"
+                        : x.what == receipt::status::refused ? "refused by service"
+                                                             : "connection lost");
+    auto i = open.find(x.id);
+    if (i == open.end())
+      continue;
+    if (x.what == receipt::status::refused)
+      answer_error(i->second.content, x.error);
+    if (x.what == receipt::status::lost && x.untouched)
+      open.erase(i);
+  }
+  submit_drafts();
+  self->send(config.store_and_forward, atom::receipt_v, std::move(xs));
+}
+
+void service_edge_state::unknown_outcomes(const batch& requests) {
+  for (auto& request : requests)
+    answer_error(request, R"({"code":"outcome_unknown","message":"the node ended after the )"
+                          R"(hand-over; whether it ran is not known"})");
+  submit_drafts();
+}
+
+void service_edge_state::client_closed(client_id client) {
+  std::erase_if(synchronous, [client](auto& x) { return x.second.client == client; });
+  auto names = clients.find(client);
+  if (names == clients.end())
+    return;
+  for (auto& name : names->second) {
+    auto held = registrations.find(name);
+    if (held == registrations.end() || held->second.client != client)
+      continue;
+    registrations.erase(held);
+    self->send(config.service_discovery, atom::unreg_v, name);
+    log::info(component, "withdrawn with its connection", {{"service", name}});
+  }
+  clients.erase(names);
+}
+
+void service_edge_state::forget_old() {
+  auto now = config.node->time->wall_ms();
+  std::erase_if(open, [now](auto& x) {
+    return x.second.content->header.expires_ms + ledger::remember_ms < now;
+  });
+}
+
+service_edge_actor::behavior_type
+service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
+             service_edge_config config) {
+  auto& st = self->state;
+  st.config = std::move(config);
+  auto& m = *st.config.node->metrics;
+  st.calls = &m.get_counter("rvi_service_calls_total", "Calls of local services.");
+  st.refused = &m.get_counter("rvi_service_calls_refused_total", "Calls answered with an error.");
+  auto raised = std::make_shared<uint32_t>();
+  transaction_step step = [raised, now = st.config.node->time->wall_ms()](transaction& t) {
+    auto x = ledger::raise_epoch(t, now);
+    *raised = x ? *x : 0;
+    return x ? caf::error{} : std::move(x.error());
+  };
+  self->request(st.config.store, caf::infinite, atom::commit_v, std::move(step))
+    .then(
+      [&st, raised](atom::committed) {
+        st.epoch = *raised;
+        for (auto& calls : std::exchange(st.waiting_for_epoch, {}))
+          st.take(std::move(calls));
+      },
+      [&st](const caf::error& err) { st.self->quit(err); });
+  // Nothing is dispatched before the senders' credentials are known again.
+  self->request(st.config.authorization, caf::infinite, atom::read_v)
+    .then([&st](atom::done) {
+      st.self->send(st.config.store_and_forward, atom::attach_v, service_edge_actor{st.self});
+    });
+  self->delayed_send(self, st.config.tick, atom::tick_v);
+  return {
+    [&st](atom::call, std::vector<service_call>& xs) { st.take(std::move(xs)); },
+    [&st](atom::receipt, std::vector<receipt>& xs) { st.receipts(std::move(xs)); },
+    [&st](atom::closed, client_id client) { st.client_closed(client); },
+    [&st](atom::invoke, const batch& requests) { st.dispatch(requests); },
+    [&st](atom::outcome, std::vector<outcome_notice>& xs) {
+      st.deliver_outcomes(std::move(xs));
+    },
+    [&st](atom::reply, const batch& requests) { st.unknown_outcomes(requests); },
+    [&st](atom::attach, json_rpc_actor& server) { st.server = std::move(server); },
+    [&st](atom::attach, data_link_actor& data_link) { st.data_link = std::move(data_link); },
+    [&st](atom::tick) {
+      st.forget_old();
+      st.self->delayed_send(st.self, st.config.tick, atom::tick_v);
+    },
+  };
+}
+
+} // namespace rvi

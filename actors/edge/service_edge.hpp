@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// Coordinates all traffic of local services (HLD 5.3, 10): registers them, takes their requests and
+// replies, hands them what is addressed to them, and checks rights again at the last moment.
+
+#pragma once
+
+#include "actors/node/context.hpp"
+#include "messages/actors.hpp"
+
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace rvi {
+
+struct service_edge_config {
+  node_context_ptr node;
+  store_actor store;
+  authorization_actor authorization;
+  service_discovery_actor service_discovery;
+  store_and_forward_actor store_and_forward;
+  uint64_t request_bytes_max = 900 * 1'024;
+  uint64_t timeout_ms_max = 30ULL * 24 * 3'600 * 1'000;
+  size_t registrations_max = 4'096;
+  size_t open_requests_max = 100'000; // rpcs handed over and not answered
+  std::chrono::milliseconds tick{1'000};
+};
+
+struct service_edge_state {
+  static constexpr const char* name = "service-edge";
+  explicit service_edge_state(service_edge_actor::pointer self) : self(self) {}
+
+  struct registration {
+    std::string principal;
+    client_id client = 0; // 0: by address, or only held
+    std::string network_address;
+    bool idempotent = false;
+  };
+
+  /// An rpc a service has and has not answered.
+  struct open_request {
+    envelope_ptr content;
+    std::string principal;
+  };
+
+  /// Where the answer to one call goes.
+  struct caller {
+    client_id client = 0;
+    uint64_t token = 0;
+  };
+
+  // -- calls --------------------------------------------------------------------------------------
+  void take(std::vector<service_call> calls);
+  void answer(const caller& to, service_answer x);
+  void refuse(const caller& to, caf::error why);
+  void flush_answers();
+  void do_register(const service_call& from, register_service_call& x);
+  void do_unregister(const service_call& from, const unregister_service_call& x);
+  /// Makes a draft, or answers why not.
+  void do_invoke(const service_call& from, invoke_call& x);
+  void do_reply(const service_call& from, reply_call& x);
+  void do_get_outcome(const service_call& from, const get_outcome_call& x);
+  void do_get_services(const service_call& from, const get_available_services_call& x);
+  void do_administration(const service_call& from, const administration_call& x);
+  void trace_of(const caller& to, const std::string& id);
+  void status_of(const caller& to);
+  void links_of(const caller& to);
+  expected<std::string> full_name(const std::string& service) const;
+  expected<draft> draft_of(const service_call& from, invoke_call& x);
+
+  // -- requests and replies on their way out --------------------------------------------------------
+  struct pending_draft {
+    draft content;
+    std::optional<caller> from; // none: the node itself answers for a service
+    bool synch = false;
+  };
+  void submit_drafts();
+  void schedule(std::shared_ptr<std::vector<pending_draft>> drafts, authorized_batch signed_ones);
+  void answer_error(const envelope_ptr& request, const std::string& error_object);
+
+  // -- requests and outcomes on their way in --------------------------------------------------------
+  void dispatch(const batch& requests);
+  void dispatch_one(const envelope_ptr& request, std::vector<invocation>& going,
+                    undelivered& nobody);
+  void deliver_outcomes(std::vector<outcome_notice> notices);
+  void receipts(std::vector<receipt> xs);
+  void unknown_outcomes(const batch& requests);
+  void client_closed(client_id client);
+  void forget_old();
+
+  service_edge_actor::pointer self;
+  service_edge_config config;
+  json_rpc_actor server;
+  data_link_actor data_link;
+  uint32_t epoch = 0; // 0: not durable yet
+  uint64_t next_seq = 1;
+  std::vector<std::vector<service_call>> waiting_for_epoch;
+  std::vector<pending_draft> drafts;
+  std::vector<call_result> answers;
+  std::map<std::string, registration> registrations; // by full name
+  std::map<client_id, std::set<std::string>> clients;
+  std::map<transaction_id, caller> synchronous;
+  std::map<transaction_id, open_request> open;
+  std::shared_ptr<std::string> link_status_text;
+  metrics::counter* calls = nullptr;
+  metrics::counter* refused = nullptr;
+};
+
+service_edge_actor::behavior_type
+service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
+             service_edge_config config);
+
+} // namespace rvi

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// What services and administrators may ask the service edge about the node.
+
+#include "actors/edge/service_edge.hpp"
+
+#include "messages/name.hpp"
+#include "runtime/json/json.hpp"
+
+#include <algorithm>
+
+namespace rvi {
+
+void service_edge_state::do_get_outcome(const service_call& from, const get_outcome_call& x) {
+  caller to{from.client, from.token};
+  self->request(config.store_and_forward, caf::infinite, atom::outcome_v, x.id)
+    .then(
+      [this, to, principal = from.principal](outcome_notice& found) {
+        auto held = registrations.find(found.requesting_service);
+        if (!principal.administrator
+            && (held == registrations.end() || held->second.principal != principal.name))
+          refuse(to, caf::make_error(ec::not_found, std::string{"no such transaction id"}));
+        else
+          answer(to, std::move(found));
+        flush_answers();
+      },
+      [this, to](caf::error& err) {
+        refuse(to, std::move(err));
+        flush_answers();
+      });
+}
+
+/// Local services, and remote ones this node has a right to reach.
+void service_edge_state::do_get_services(const service_call& from,
+                                         const get_available_services_call& x) {
+  caller to{from.client, from.token};
+  std::string pattern = "#";
+  if (!x.pattern.empty()) {
+    auto normal = normalise_pattern(x.pattern);
+    if (!normal)
+      return refuse(to, std::move(normal.error()));
+    pattern = std::move(*normal);
+  }
+  auto wanted = [&](const std::string& name) {
+    return pattern == "#" || matches(pattern, name) || covers(pattern, name);
+  };
+  auto table = config.node->routing->load();
+  auto rights = config.node->rights->load();
+  names_result result;
+  for (auto& [name, service] : table->local)
+    if (wanted(name))
+      result.names.push_back(name);
+  for (auto& [address, node] : table->nodes)
+    for (auto& name : node->services)
+      if (node->link != 0 && wanted(name)
+          && std::any_of(rights->own.begin(), rights->own.end(), [&](auto& credential) {
+               return credential->covers_destination("rpc:" + name)
+                      || credential->covers_destination("message:" + name);
+             }))
+        result.names.push_back(name);
+  answer(to, std::move(result));
+}
+
+void service_edge_state::do_administration(const service_call& from,
+                                           const administration_call& x) {
+  caller to{from.client, from.token};
+  if (!from.principal.administrator)
+    return refuse(to, caf::make_error(ec::unauthorized, x.method
+                                                          + " is for the node's administrator"));
+  if (x.method == "get_trace")
+    return trace_of(to, x.argument);
+  if (x.method == "get_links")
+    return links_of(to);
+  if (x.method == "get_status")
+    return status_of(to);
+  self->request(config.service_discovery, caf::infinite, atom::status_v)
+    .then([this, to](std::string& text) {
+      answer(to, json_result{std::move(text)});
+      flush_answers();
+    });
+}
+
+void service_edge_state::trace_of(const caller& to, const std::string& id) {
+  std::string bytes;
+  if (!id.empty()) {
+    auto parsed = parse_transaction_id(id);
+    if (!parsed)
+      return refuse(to, std::move(parsed.error()));
+    bytes = to_bytes(*parsed);
+  }
+  json::writer out;
+  out.begin_array();
+  for (auto& x : config.node->trace->find(bytes)) {
+    out.begin_object()
+      .member("transaction_id", crypto::hex(x.id))
+      .member("step", uint64_t{x.step})
+      .member("reply", x.reply)
+      .member("boot_us", x.boot_us)
+      .member("time_ms", x.wall_ms)
+      .member("node", config.node->node_address)
+      .member("what", x.detail)
+      .end_object();
+  }
+  out.end_array();
+  answer(to, json_result{out.take()});
+}
+
+void service_edge_state::links_of(const caller& to) {
+  if (!data_link)
+    return answer(to, json_result{"[]"});
+  self->request(data_link, caf::infinite, atom::status_v)
+    .then([this, to](const std::vector<link_status>& xs) {
+      json::writer out;
+      out.begin_array();
+      for (auto& x : xs)
+        out.begin_object()
+          .member("link", x.link)
+          .member("kind", x.kind)
+          .member("node", x.node_address)
+          .member("network_address", x.network_address)
+          .member("state", x.state)
+          .member("dialled", x.dialled)
+          .member("round_trip_us", x.round_trip_us)
+          .end_object();
+      out.end_array();
+      answer(to, json_result{out.take()});
+      flush_answers();
+    });
+}
+
+void service_edge_state::status_of(const caller& to) {
+  auto text = std::make_shared<json::writer>();
+  text->begin_object()
+    .member("node", config.node->node_address)
+    .member("epoch", uint64_t{epoch})
+    .member("services", uint64_t{registrations.size()})
+    .member("open_rpcs", uint64_t{open.size()});
+  auto fail = [this, to](caf::error& err) {
+    refuse(to, std::move(err));
+    flush_answers();
+  };
+  self->request(config.authorization, caf::infinite, atom::status_v)
+    .then(
+      [this, to, text, fail](const std::string& authorization) {
+        text->key("authorization").raw(authorization);
+        self->request(config.store_and_forward, caf::infinite, atom::status_v)
+          .then(
+            [this, to, text](const std::string& queues) {
+              text->key("store_and_forward").raw(queues);
+              text->end_object();
+              answer(to, json_result{text->take()});
+              flush_answers();
+            },
+            fail);
+      },
+      fail);
+}
+
+} // namespace rvi

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MPL-2.0
+
+#include "actors/links/link_session.hpp"
+
+#include "runtime/observe/log.hpp"
+
+#include <caf/send.hpp>
+
+namespace rvi {
+
+namespace {
+constexpr const char* component = "link";
+}
+
+link_session::link_session(link_session_config config, link_actor self)
+  : config_(std::move(config)),
+    self_(std::move(self)),
+    session_(config_.limits) {
+  started_ms_ = heard_ms_ = traffic_ms_ = config_.services.node->time->boot_ms();
+}
+
+const verifier_actor& link_session::verifier() const {
+  return config_.services.verifiers[config_.number % config_.services.verifiers.size()];
+}
+
+void link_session::start(session_binding binding) {
+  binding_ = std::move(binding);
+  heard_ms_ = config_.services.node->time->boot_ms();
+  // The dialling side shows itself first; the other answers once it has seen who it is.
+  if (binding_.client)
+    caf::anon_send(config_.services.authorization, atom::introduce_v, self_, binding_);
+}
+
+void link_session::receive(std::string_view bytes) {
+  heard_ms_ = config_.services.node->time->boot_ms();
+  auto err = session_.receive(bytes);
+  take_events();
+  if (err)
+    fail(err);
+}
+
+void link_session::take_events() {
+  while (auto event = session_.next())
+    std::visit([this](auto& x) { take(std::move(x)); }, *event);
+}
+
+void link_session::fail(const caf::error& why) {
+  log::warning(component, "session ended by us",
+               {{"link", config_.number},
+                {"peer", peer_.node_address},
+                {"reason", describe(why)}});
+  config_.services.node->metrics
+    ->get_counter("rvi_session_violations_total", "Sessions ended for what the peer sent.",
+                  {{"code", to_string(code_of(why))}})
+    .add();
+  close(to_string(code_of(why)), detail_of(why));
+}
+
+void link_session::close(std::string_view reason, std::string_view detail) {
+  if (ended_)
+    return;
+  session_.bye(reason, detail);
+  ended_ = true;
+  reason_ = std::string{reason};
+  if (!detail.empty())
+    reason_ += ": " + std::string{detail};
+}
+
+// -- events of the session ------------------------------------------------------------------------------
+
+void link_session::take(peer_authorize x) {
+  caf::anon_send(config_.services.authorization, atom::admit_v, self_, binding_,
+                 std::move(x.body), std::move(x.signature));
+}
+
+void link_session::take(peer_announce x) {
+  caf::anon_send(config_.services.service_discovery, atom::announce_v, self_, peer_, x.full,
+                 std::move(x.entries));
+}
+
+void link_session::take(peer_batch x) {
+  traffic_ms_ = config_.services.node->time->boot_ms();
+  caf::anon_send(verifier(), atom::verify_v, self_, config_.number, peer_, std::move(x.bytes));
+}
+
+void link_session::take(peer_custody x) {
+  traffic_ms_ = config_.services.node->time->boot_ms();
+  caf::anon_send(config_.services.store_and_forward, atom::custody_v, config_.number,
+                 std::move(x.report));
+}
+
+void link_session::take(peer_credit x) {
+  if (!known_) {
+    held_back_.envelopes += x.grant.envelopes;
+    held_back_.bytes += x.grant.bytes;
+    return;
+  }
+  caf::anon_send(config_.services.store_and_forward, atom::credit_v, config_.number, x.grant);
+}
+
+void link_session::take(peer_needs x) {
+  caf::anon_send(config_.services.authorization, atom::learn_v, self_, std::move(x.hashes));
+}
+
+void link_session::take(peer_chain x) {
+  caf::anon_send(config_.services.authorization, atom::learn_v, std::move(x.credentials), self_);
+}
+
+void link_session::take(peer_pong) {
+  if (ping_us_ == 0)
+    return;
+  round_trip_us_ = config_.services.node->time->boot_us() - ping_us_;
+  ping_us_ = 0;
+}
+
+void link_session::take(peer_bye x) {
+  ended_ = true;
+  reason_ = "peer: " + x.reason + (x.detail.empty() ? "" : ": " + x.detail);
+}
+
+void link_session::take(session_up) {
+  link_info info;
+  info.link = config_.number;
+  info.peer = peer_;
+  info.kind = config_.kind;
+  info.dialled = config_.dialled;
+  info.round_trip_us = round_trip_us_;
+  info.services = services_;
+  info.authorized_us = authorized_us_;
+  info.up_us = config_.services.node->time->boot_us();
+  caf::anon_send(config_.services.data_link, atom::link_up_v, self_, std::move(info));
+}
+
+// -- answers of the node ----------------------------------------------------------------------------------
+
+void link_session::introduce(std::string body, std::string signature) {
+  session_.introduce(std::move(body), std::move(signature));
+  if (peer_.node_address.empty())
+    return;
+  // We answered a client that is admitted: now it may know what we have (HLD 7.7).
+  caf::anon_send(config_.services.service_discovery, atom::announce_v, self_, peer_);
+}
+
+void link_session::admit(const peer_identity& peer) {
+  peer_ = peer;
+  authorized_us_ = config_.services.node->time->boot_us();
+  if (binding_.client)
+    caf::anon_send(config_.services.service_discovery, atom::announce_v, self_, peer_);
+  else
+    caf::anon_send(config_.services.authorization, atom::introduce_v, self_, binding_);
+  auto err = session_.admitted(peer.frame_bytes_max);
+  take_events();
+  if (err)
+    fail(err);
+}
+
+void link_session::announce(bool full, const std::vector<announce_entry>& entries) {
+  session_.announce(full, entries);
+  take_events();
+}
+
+void link_session::available(const std::vector<std::string>& services) {
+  services_ = services;
+  session_.announcement_accepted();
+  take_events();
+}
+
+void link_session::transmit(const batch& x) {
+  traffic_ms_ = config_.services.node->time->boot_ms();
+  for (auto& item : x)
+    config_.services.node->record(item->header.id, 12, item->header.is_reply(), "transmit data");
+  session_.transmit(x);
+}
+
+void link_session::custody(const custody_report& x) {
+  traffic_ms_ = config_.services.node->time->boot_ms();
+  session_.custody(x);
+}
+
+void link_session::learn(const std::vector<std::string>& credentials) {
+  session_.credentials(credentials);
+}
+
+void link_session::unknown_credential(std::string batch_bytes, const std::string& hash) {
+  if (parked_.size() >= config_.parked_batches_max) {
+    fail(caf::make_error(ec::unknown_credential,
+                         std::string{"too many batches under credentials not sent"}));
+    return;
+  }
+  parked_.push_back(std::move(batch_bytes));
+  session_.need_credential(hash);
+}
+
+void link_session::credentials_known() {
+  for (auto& bytes : std::exchange(parked_, {}))
+    caf::anon_send(verifier(), atom::verify_v, self_, config_.number, peer_, std::move(bytes));
+}
+
+void link_session::known() {
+  known_ = true;
+  caf::anon_send(config_.services.store_and_forward, atom::credit_v, config_.number,
+                 std::exchange(held_back_, {}));
+}
+
+void link_session::tick() {
+  auto now = config_.services.node->time->boot_ms();
+  if (ended_)
+    return;
+  if (!session_.is_up()) {
+    if (now - started_ms_ >= config_.authorize_ms_max)
+      close("timeout", "not authorized in time");
+    return;
+  }
+  if (peer_.expires_ms <= config_.services.node->time->wall_ms()) {
+    close("credential_expired", "the peer's credentials have ended");
+    return;
+  }
+  if (config_.idle_ms != 0 && now - traffic_ms_ >= config_.idle_ms) {
+    close("idle", "");
+    return;
+  }
+  if (now - heard_ms_ >= 3 * config_.keepalive_ms) {
+    close("timeout", "the peer is silent");
+    return;
+  }
+  if (now - heard_ms_ >= config_.keepalive_ms && ping_us_ == 0) {
+    ping_us_ = config_.services.node->time->boot_us();
+    session_.ping(ping_us_);
+  }
+}
+
+} // namespace rvi

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// Runs one native session for an actor that owns a transport: passes its events to the node's actors
+// and their answers to the session. The transport (TLS, loopback) moves the bytes.
+
+#pragma once
+
+#include "actors/links/native_session.hpp"
+#include "actors/node/context.hpp"
+#include "messages/actors.hpp"
+
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace rvi {
+
+/// The actors a session talks to.
+struct link_services {
+  node_context_ptr node;
+  authorization_actor authorization;
+  service_discovery_actor service_discovery;
+  store_and_forward_actor store_and_forward;
+  data_link_actor data_link;
+  std::vector<verifier_actor> verifiers;
+};
+
+struct link_session_config {
+  link_services services;
+  uint64_t number = 0;
+  std::string kind;
+  bool dialled = false;
+  native_session_limits limits;
+  uint64_t authorize_ms_max = 10'000; // until the session is up
+  uint64_t keepalive_ms = 30'000;     // silence before a ping
+  uint64_t idle_ms = 0;               // without traffic; 0: never torn down
+  uint64_t parked_batches_max = 8;    // waiting for a credential
+};
+
+class link_session {
+public:
+  link_session(link_session_config config, link_actor self);
+
+  /// The secure channel is there.
+  void start(session_binding binding);
+  void receive(std::string_view bytes);
+
+  // Messages of link_actor.
+  void introduce(std::string body, std::string signature);
+  void admit(const peer_identity& peer);
+  void announce(bool full, const std::vector<announce_entry>& entries);
+  void available(const std::vector<std::string>& services);
+  void transmit(const batch& x);
+  void custody(const custody_report& x);
+  void learn(const std::vector<std::string>& credentials);
+  void unknown_credential(std::string batch_bytes, const std::string& hash);
+  void credentials_known();
+  void known();
+  void close(std::string_view reason, std::string_view detail);
+  void tick();
+
+  /// Frames to send.
+  std::string take_output() { return session_.take_output(); }
+  /// The session has ended: send the output, then end the transport.
+  bool ended() const { return ended_; }
+  const std::string& reason() const { return reason_; }
+  const peer_identity& peer() const { return peer_; }
+
+private:
+  void take_events();
+  void take(peer_authorize x);
+  void take(peer_announce x);
+  void take(peer_batch x);
+  void take(peer_custody x);
+  void take(peer_credit x);
+  void take(peer_needs x);
+  void take(peer_chain x);
+  void take(peer_pong x);
+  void take(peer_bye x);
+  void take(session_up x);
+  void fail(const caf::error& why);
+  const verifier_actor& verifier() const;
+
+  link_session_config config_;
+  link_actor self_;
+  native_session session_;
+  session_binding binding_;
+  peer_identity peer_;
+  std::vector<std::string> services_;
+  std::deque<std::string> parked_;
+  bool ended_ = false;
+  std::string reason_;
+  uint64_t started_ms_ = 0;
+  uint64_t heard_ms_ = 0;   // last byte from the peer
+  uint64_t traffic_ms_ = 0; // last batch or custody, either way
+  uint64_t ping_us_ = 0;    // when the open ping went out; 0: none is open
+  uint64_t round_trip_us_ = 0;
+  uint64_t authorized_us_ = 0;
+  bool known_ = false; // to store and forward
+  credit_grant held_back_;
+};
+
+} // namespace rvi

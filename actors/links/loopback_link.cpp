@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MPL-2.0
+
+#include "actors/links/loopback_link.hpp"
+
+#include "runtime/crypto/crypto.hpp"
+
+namespace rvi {
+
+namespace {
+
+constexpr std::chrono::seconds tick_interval{1};
+
+struct loopback_session_config {
+  link_session_config link;
+  std::string own_spki;
+  std::string exporter;
+  std::string network_address;
+  caf::actor owner;
+};
+
+struct loopback_session_state {
+  static constexpr const char* name = "loopback-session";
+  explicit loopback_session_state(caf::event_based_actor* self) : self(self) {}
+
+  void connect(const caf::actor& x, const std::string& peer_spki) {
+    peer = x;
+    self->monitor(peer);
+    link->start({config.link.dialled, config.own_spki, peer_spki, config.exporter,
+                 config.network_address});
+    flush();
+  }
+
+  void flush() {
+    auto bytes = link->take_output();
+    if (!bytes.empty() && peer)
+      self->send(peer, atom::received_v, std::move(bytes));
+    if (link->ended())
+      self->quit(caf::make_error(ec::link_down, link->reason()));
+  }
+
+  caf::event_based_actor* self;
+  loopback_session_config config;
+  std::optional<link_session> link;
+  caf::actor peer;
+};
+
+caf::behavior loopback_session(caf::stateful_actor<loopback_session_state>* self,
+                               loopback_session_config config) {
+  auto& st = self->state;
+  st.config = std::move(config);
+  st.link.emplace(st.config.link, caf::actor_cast<link_actor>(caf::actor{self}));
+  self->monitor(st.config.owner);
+  self->set_down_handler([&st](const caf::down_msg&) {
+    st.link->close("shutdown", "");
+    st.flush();
+  });
+  self->delayed_send(self, tick_interval, atom::tick_v);
+  // Each message may produce frames; they go at once, as on a socket.
+  auto then_flush = [&st](auto&& work) {
+    work(*st.link);
+    st.flush();
+  };
+  return {
+    [&st](atom::connected, const caf::actor& peer, const std::string& peer_spki) {
+      st.connect(peer, peer_spki);
+    },
+    [=](atom::received, const std::string& bytes) {
+      then_flush([&](link_session& x) { x.receive(bytes); });
+    },
+    [=](atom::transmit, const batch& content) {
+      then_flush([&](link_session& x) { x.transmit(content); });
+    },
+    [=](atom::custody, const custody_report& report) {
+      then_flush([&](link_session& x) { x.custody(report); });
+    },
+    [=](atom::introduce, const std::string& body, const std::string& signature) {
+      then_flush([&](link_session& x) { x.introduce(body, signature); });
+    },
+    [=](atom::admit, const peer_identity& peer) {
+      then_flush([&](link_session& x) { x.admit(peer); });
+    },
+    [=](atom::announce, bool full, const std::vector<announce_entry>& entries) {
+      then_flush([&](link_session& x) { x.announce(full, entries); });
+    },
+    [=](atom::available, const std::vector<std::string>& services) {
+      then_flush([&](link_session& x) { x.available(services); });
+    },
+    [=](atom::learn, const std::vector<std::string>& credentials) {
+      then_flush([&](link_session& x) { x.learn(credentials); });
+    },
+    [=](atom::verify, const std::string& bytes, const std::string& hash) {
+      then_flush([&](link_session& x) { x.unknown_credential(bytes, hash); });
+    },
+    [=](atom::done) { then_flush([](link_session& x) { x.credentials_known(); }); },
+    [=](atom::link_up) { then_flush([](link_session& x) { x.known(); }); },
+    [=](atom::close, const std::string& reason, const std::string& detail) {
+      then_flush([&](link_session& x) { x.close(reason, detail); });
+    },
+    [=](atom::tick) {
+      then_flush([](link_session& x) { x.tick(); });
+      self->delayed_send(self, tick_interval, atom::tick_v);
+    },
+  };
+}
+
+} // namespace
+
+caf::actor loopback_link_state::spawn_session(uint64_t number, bool dialled,
+                                              const std::string& exporter) {
+  loopback_session_config x;
+  x.link.services = config.services;
+  x.link.number = number;
+  x.link.kind = "loopback";
+  x.link.dialled = dialled;
+  x.link.limits = config.limits;
+  x.link.authorize_ms_max = config.authorize_ms_max;
+  x.link.keepalive_ms = config.keepalive_ms;
+  x.link.idle_ms = config.idle_ms;
+  x.own_spki = config.own_spki;
+  x.exporter = exporter;
+  x.network_address = config.address;
+  x.owner = caf::actor{self};
+  auto session = self->system().spawn(loopback_session, std::move(x));
+  self->monitor(session);
+  sessions[session.address()] = number;
+  return session;
+}
+
+void loopback_link_state::dial(uint64_t number, const std::string& address) {
+  auto driver = config.hub->find(address);
+  if (!driver) {
+    self->send(config.services.data_link, atom::closed_v, number,
+               "nobody answers at " + address);
+    return;
+  }
+  auto exporter = crypto::random_bytes(32);
+  auto session = spawn_session(number, true, exporter);
+  self->send(driver, atom::connected_v, session, config.own_spki, exporter);
+}
+
+void loopback_link_state::accept(const caf::actor& peer, const std::string& peer_spki,
+                                 const std::string& exporter) {
+  auto number = config.services.node->link_numbers->fetch_add(1);
+  auto session = spawn_session(number, false, exporter);
+  self->send(session, atom::connected_v, peer, peer_spki);
+  self->send(peer, atom::connected_v, session, config.own_spki);
+}
+
+void loopback_link_state::session_ended(const caf::down_msg& x) {
+  auto i = sessions.find(x.source);
+  if (i == sessions.end())
+    return;
+  self->send(config.services.data_link, atom::closed_v, i->second, describe(x.reason));
+  sessions.erase(i);
+}
+
+caf::behavior loopback_link(caf::stateful_actor<loopback_link_state>* self,
+                            loopback_link_config config) {
+  auto& st = self->state;
+  st.config = std::move(config);
+  st.config.hub->join(st.config.address, caf::actor{self});
+  self->attach_functor([hub = st.config.hub, address = st.config.address] { hub->leave(address); });
+  self->set_down_handler([&st](const caf::down_msg& x) { st.session_ended(x); });
+  self->send(st.config.services.data_link, atom::attach_v, std::string{"loopback"},
+             caf::actor_cast<link_driver_actor>(caf::actor{self}));
+  return {
+    [&st](atom::setup, uint64_t number, const std::string& address) { st.dial(number, address); },
+    [&st](atom::connected, const caf::actor& peer, const std::string& peer_spki,
+          const std::string& exporter) { st.accept(peer, peer_spki, exporter); },
+    [](atom::reload) { return atom::done_v; },
+  };
+}
+
+} // namespace rvi

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MPL-2.0
+
+#include "actors/links/native_session.hpp"
+
+#include "messages/wire/batch.hpp"
+#include "runtime/crypto/crypto.hpp"
+
+#include "rvi.pb.h"
+
+#include <algorithm>
+
+namespace rvi {
+
+namespace {
+
+caf::error too_early(const char* what) {
+  return caf::make_error(ec::unauthorized, std::string{what} + " before its time");
+}
+
+} // namespace
+
+native_session::native_session(native_session_limits limits)
+  : limits_(limits),
+    reader_(limits.frames.bytes_max) {}
+
+caf::error native_session::receive(std::string_view bytes) {
+  if (ended_)
+    return {};
+  reader_.append(bytes);
+  auto waiting_max = limits_.unauthorized_bytes_max
+                     + (authorize_seen_ ? limits_.frames.bytes_max : 0);
+  if (!admitted_ && reader_.pending() > waiting_max)
+    return caf::make_error(ec::limit_exceeded,
+                           std::string{"too many bytes before authorization"});
+  return read_frames();
+}
+
+caf::error native_session::read_frames() {
+  // After its Authorize a peer waits in the buffer until it is believed.
+  while (!ended_ && (admitted_ || !authorize_seen_)) {
+    auto frame = reader_.next();
+    if (!frame)
+      return std::move(frame.error());
+    if (!*frame)
+      return {};
+    if (auto err = take_frame(**frame))
+      return err;
+  }
+  return {};
+}
+
+caf::error native_session::take_frame(std::string_view bytes) {
+  wire::Frame frame;
+  if (auto err = wire::parse_frame(bytes, limits_.frames, frame))
+    return err;
+  if (frame.content_case() == wire::Frame::kBye) {
+    ended_ = true;
+    events_.emplace_back(peer_bye{frame.bye().reason().substr(0, 64),
+                                  frame.bye().detail().substr(0, 512)});
+    return {};
+  }
+  if (frame.content_case() == wire::Frame::kAuthorize) {
+    if (authorize_seen_)
+      return caf::make_error(ec::malformed, std::string{"a second Authorize"});
+    authorize_seen_ = true;
+    events_.emplace_back(peer_authorize{frame.authorize().body(), frame.authorize().signature()});
+    return {};
+  }
+  return admitted_ ? take_admitted(frame) : too_early("a frame");
+}
+
+caf::error native_session::take_admitted(const wire::Frame& frame) {
+  switch (frame.content_case()) {
+    case wire::Frame::kAnnounce:
+      return take_announce(frame);
+    case wire::Frame::kPing:
+      if (frame.ping().answer()) {
+        events_.emplace_back(peer_pong{frame.ping().nonce()});
+      } else {
+        wire::Frame answer;
+        answer.mutable_ping()->set_nonce(frame.ping().nonce());
+        answer.mutable_ping()->set_answer(true);
+        append(answer);
+      }
+      return {};
+    case wire::Frame::kCredit:
+      events_.emplace_back(peer_credit{{frame.credit().envelopes(), frame.credit().bytes()}});
+      return {};
+    case wire::Frame::kBatch:
+      return take_batch(frame);
+    case wire::Frame::kCustody: {
+      auto report = wire::decode_custody(frame.custody());
+      if (!report)
+        return std::move(report.error());
+      events_.emplace_back(peer_custody{std::move(*report)});
+      return {};
+    }
+    case wire::Frame::kNeedCredential:
+      events_.emplace_back(peer_needs{{frame.need_credential().hashes().begin(),
+                                       frame.need_credential().hashes().end()}});
+      return {};
+    case wire::Frame::kCredentialChain:
+      return take_chain(frame);
+    default:
+      return caf::make_error(ec::malformed, std::string{"a frame this node does not take"});
+  }
+}
+
+caf::error native_session::take_announce(const wire::Frame& frame) {
+  peer_announce result{frame.announce().full(), {}};
+  for (auto& x : frame.announce().entries())
+    result.entries.push_back({x.service(), x.signature(), x.credential_hash()});
+  if (!announce_accepted_ && !result.full)
+    return too_early("a delta");
+  events_.emplace_back(std::move(result));
+  return {};
+}
+
+caf::error native_session::take_batch(const wire::Frame& frame) {
+  if (!up_)
+    return too_early("a batch");
+  auto& x = frame.batch();
+  unconfirmed_envelopes_ += static_cast<uint64_t>(x.items_size());
+  for (auto& item : x.items())
+    unconfirmed_bytes_ += item.header().size() + item.arguments().size();
+  if (unconfirmed_envelopes_ > limits_.credit_envelopes
+      || unconfirmed_bytes_ > limits_.credit_bytes)
+    return caf::make_error(ec::limit_exceeded, std::string{"more envelopes than were granted"});
+  events_.emplace_back(peer_batch{x.SerializeAsString()});
+  return {};
+}
+
+caf::error native_session::take_chain(const wire::Frame& frame) {
+  peer_chain result;
+  for (auto& text : frame.credential_chain().credentials()) {
+    auto digest = crypto::sha256(text);
+    auto asked = std::find(asked_for_.begin(), asked_for_.end(), crypto::view(digest));
+    if (asked == asked_for_.end())
+      return caf::make_error(ec::unauthorized, std::string{"a credential nobody asked for"});
+    asked_for_.erase(asked);
+    result.credentials.push_back(text);
+  }
+  events_.emplace_back(std::move(result));
+  return {};
+}
+
+std::optional<session_event> native_session::next() {
+  if (events_.empty())
+    return std::nullopt;
+  auto result = std::move(events_.front());
+  events_.pop_front();
+  return result;
+}
+
+void native_session::append(const wire::Frame& frame) { wire::append_frame(output_, frame); }
+
+void native_session::introduce(std::string body, std::string signature) {
+  wire::Frame frame;
+  frame.mutable_authorize()->set_body(std::move(body));
+  frame.mutable_authorize()->set_signature(std::move(signature));
+  append(frame);
+  introduced_ = true;
+}
+
+caf::error native_session::admitted(uint64_t frame_bytes_max) {
+  admitted_ = true;
+  peer_frame_bytes_max_ = std::min<uint64_t>(frame_bytes_max, wire::frame_bytes_max_default);
+  return read_frames();
+}
+
+void native_session::announce(bool full, const std::vector<announce_entry>& entries) {
+  auto frame_max = limits_.frames.announce_entries_max;
+  for (size_t i = 0; i == 0 || i < entries.size(); i += frame_max) {
+    wire::Frame frame;
+    auto& message = *frame.mutable_announce();
+    message.set_full(full && i == 0);
+    for (size_t j = i; j < std::min(entries.size(), i + frame_max); ++j) {
+      auto& entry = *message.add_entries();
+      entry.set_service(entries[j].service);
+      entry.set_signature(entries[j].signature);
+      entry.set_credential_hash(entries[j].credential_hash);
+    }
+    append(frame);
+  }
+  announced_ = announced_ || full;
+  check_up();
+}
+
+void native_session::announcement_accepted() {
+  announce_accepted_ = true;
+  check_up();
+}
+
+void native_session::check_up() {
+  if (up_ || !introduced_ || !admitted_ || !announced_ || !announce_accepted_)
+    return;
+  up_ = true;
+  wire::Frame frame;
+  frame.mutable_credit()->set_envelopes(limits_.credit_envelopes);
+  frame.mutable_credit()->set_bytes(limits_.credit_bytes);
+  append(frame);
+  events_.emplace_back(session_up{});
+}
+
+void native_session::transmit(const batch& x) {
+  wire::append_batch_frames(output_, x, peer_frame_bytes_max_);
+}
+
+void native_session::custody(const custody_report& x) {
+  uint64_t settled = x.accepted.size() + x.refused.size();
+  if (settled == 0)
+    return;
+  wire::append_custody_frame(output_, x);
+  auto envelopes = std::min(settled, unconfirmed_envelopes_);
+  // Bytes go back in proportion; all of them with the last envelope.
+  auto bytes = envelopes == unconfirmed_envelopes_
+                 ? unconfirmed_bytes_
+                 : unconfirmed_bytes_ / unconfirmed_envelopes_ * envelopes;
+  unconfirmed_envelopes_ -= envelopes;
+  unconfirmed_bytes_ -= bytes;
+  wire::Frame frame;
+  frame.mutable_credit()->set_envelopes(static_cast<uint32_t>(envelopes));
+  frame.mutable_credit()->set_bytes(bytes);
+  append(frame);
+}
+
+void native_session::need_credential(const std::string& hash) {
+  asked_for_.push_back(hash);
+  wire::Frame frame;
+  frame.mutable_need_credential()->add_hashes(hash);
+  append(frame);
+}
+
+void native_session::credentials(const std::vector<std::string>& texts) {
+  wire::Frame frame;
+  frame.mutable_credential_chain();
+  for (auto& x : texts)
+    frame.mutable_credential_chain()->add_credentials(x);
+  append(frame);
+}
+
+void native_session::ping(uint64_t nonce) {
+  wire::Frame frame;
+  frame.mutable_ping()->set_nonce(nonce);
+  append(frame);
+}
+
+void native_session::bye(std::string_view reason, std::string_view detail) {
+  if (ended_)
+    return;
+  ended_ = true;
+  wire::Frame frame;
+  frame.mutable_bye()->set_reason(std::string{reason.substr(0, 64)});
+  frame.mutable_bye()->set_detail(std::string{detail.substr(0, 512)});
+  append(frame);
+}
+
+std::string native_session::take_output() { return std::exchange(output_, {}); }
+
+} // namespace rvi

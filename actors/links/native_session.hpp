@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// One end of a native session (`rvi/2`) without socket and without actor: frames in, events out.
+// It knows the order of things and the limits; whom to believe is decided by its owner.
+
+#pragma once
+
+#include "messages/batches.hpp"
+#include "messages/wire/frame.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace rvi {
+
+struct native_session_limits {
+  wire::frame_limits frames;
+  size_t unauthorized_bytes_max = 64 * 1'024; // before the peer's Authorize is whole
+  uint32_t credit_envelopes = 4'096;          // what a peer may have unconfirmed here
+  uint64_t credit_bytes = 16 << 20;
+};
+
+// What a session tells its owner.
+struct peer_authorize {
+  std::string body;
+  std::string signature;
+};
+struct peer_announce {
+  bool full = false;
+  std::vector<announce_entry> entries;
+};
+struct peer_batch {
+  std::string bytes; // a serialised Batch
+};
+struct peer_custody {
+  custody_report report;
+};
+struct peer_credit {
+  credit_grant grant;
+};
+struct peer_needs {
+  std::vector<std::string> hashes;
+};
+struct peer_chain {
+  std::vector<std::string> credentials;
+};
+struct peer_pong {
+  uint64_t nonce = 0;
+};
+struct peer_bye {
+  std::string reason;
+  std::string detail;
+};
+/// Both sides are authorized and announced.
+struct session_up {};
+
+using session_event = std::variant<peer_authorize, peer_announce, peer_batch, peer_custody,
+                                   peer_credit, peer_needs, peer_chain, peer_pong, peer_bye,
+                                   session_up>;
+
+class native_session {
+public:
+  explicit native_session(native_session_limits limits);
+
+  /// Takes decrypted bytes. An error ends the session: say Bye with it.
+  /// Errors: `malformed`, `limit_exceeded`, `unauthorized` (something before its time).
+  caf::error receive(std::string_view bytes);
+  std::optional<session_event> next();
+
+  void introduce(std::string body, std::string signature);
+  /// The peer's Authorize is accepted; what it sent since is read now.
+  caf::error admitted(uint64_t frame_bytes_max);
+  void announce(bool full, const std::vector<announce_entry>& entries);
+  /// The peer's first announcement is accepted.
+  void announcement_accepted();
+
+  void transmit(const batch& x);
+  /// Tells the peer what is durable here and gives it the credit back.
+  void custody(const custody_report& x);
+  void need_credential(const std::string& hash);
+  void credentials(const std::vector<std::string>& texts);
+  void ping(uint64_t nonce);
+  void bye(std::string_view reason, std::string_view detail);
+
+  std::string take_output();
+  bool is_up() const { return up_; }
+  bool is_admitted() const { return admitted_; }
+
+private:
+  caf::error read_frames();
+  caf::error take_frame(std::string_view bytes);
+  caf::error take_admitted(const wire::Frame& frame);
+  caf::error take_announce(const wire::Frame& frame);
+  caf::error take_batch(const wire::Frame& frame);
+  caf::error take_chain(const wire::Frame& frame);
+  void check_up();
+  void append(const wire::Frame& frame);
+
+  native_session_limits limits_;
+  wire::frame_reader reader_;
+  std::string output_;
+  std::deque<session_event> events_;
+  uint64_t peer_frame_bytes_max_ = wire::frame_bytes_max_default;
+  bool introduced_ = false;     // our Authorize is out
+  bool authorize_seen_ = false; // the peer's is in
+  bool admitted_ = false;       // and accepted
+  bool announced_ = false;      // ours is out
+  bool announce_accepted_ = false;
+  bool up_ = false;
+  bool ended_ = false; // Bye in or out
+  uint64_t unconfirmed_envelopes_ = 0; // received, custody not told
+  uint64_t unconfirmed_bytes_ = 0;
+  std::vector<std::string> asked_for_; // credential hashes
+};
+
+} // namespace rvi

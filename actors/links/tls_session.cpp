@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MPL-2.0
+
+#include "actors/links/tls_session.hpp"
+
+#include "runtime/observe/log.hpp"
+
+namespace rvi {
+
+namespace {
+
+constexpr const char* component = "tls-link";
+constexpr size_t read_bytes_idle = 4 * 1'024;
+constexpr size_t read_bytes_busy = 64 * 1'024;
+constexpr std::string_view exporter_label = "EXPORTER-rvi-2";
+constexpr std::chrono::seconds tick_interval{1};
+
+} // namespace
+
+void tls_session_state::start(tls_session_config x) {
+  config = std::move(x);
+  connection = self->add_scribe(config.fd);
+  self->configure_read(connection, caf::io::receive_policy::at_most(read_bytes_idle));
+  auto side = config.link.dialled ? tls::side::client : tls::side::server;
+  tls.emplace(config.tls, side, config.link.dialled ? config.address : std::string{});
+  link.emplace(config.link, caf::actor_cast<link_actor>(self));
+  if (config.link.dialled)
+    if (auto err = tls->start())
+      return end(describe(err));
+  flush();
+}
+
+void tls_session_state::receive(const std::vector<char>& bytes) {
+  if (over)
+    return;
+  if (bytes.size() >= read_bytes_idle && !busy) {
+    busy = true;
+    self->configure_read(connection, caf::io::receive_policy::at_most(read_bytes_busy));
+  }
+  plaintext.clear();
+  auto err = tls->receive({bytes.data(), bytes.size()}, plaintext);
+  if (!bound && tls->established())
+    channel_ready();
+  if (bound && !plaintext.empty() && !over)
+    link->receive(plaintext);
+  flush();
+  if (err && !over)
+    end(describe(err));
+}
+
+void tls_session_state::channel_ready() {
+  auto exporter = tls->exporter(exporter_label, {}, 32);
+  if (!exporter)
+    return end(describe(exporter.error()));
+  bound = true;
+  link->start({config.link.dialled, config.own_spki, tls->peer_spki(), std::move(*exporter),
+               config.network_address});
+}
+
+void tls_session_state::flush() {
+  if (over)
+    return;
+  if (bound) {
+    auto frames = link->take_output();
+    if (!frames.empty())
+      if (auto err = tls->send(frames))
+        return end(describe(err));
+    if (link->ended())
+      tls->close();
+  } else if (link->ended()) {
+    tls->close();
+  }
+  if (tls->has_output()) {
+    tls->take_output(self->wr_buf(connection));
+    self->flush(connection);
+  }
+  if (link->ended())
+    end(link->reason());
+}
+
+void tls_session_state::end(const std::string& why) {
+  if (over)
+    return;
+  over = true;
+  if (tls && tls->has_output()) {
+    tls->take_output(self->wr_buf(connection));
+    self->flush(connection);
+  }
+  if (!why.empty())
+    log::info(component, "session over",
+              {{"link", config.link.number}, {"address", config.address}, {"reason", why}});
+  self->close(connection);
+  self->quit(caf::make_error(ec::link_down, why));
+}
+
+caf::behavior tls_session(tls_session_broker* self, tls_session_config config) {
+  auto& st = self->state;
+  self->monitor(config.owner);
+  self->set_down_handler([&st](const caf::down_msg&) {
+    st.link->close("shutdown", "");
+    st.flush();
+  });
+  st.start(std::move(config));
+  self->delayed_send(self, tick_interval, atom::tick_v);
+  return {
+    [&st](const caf::io::new_data_msg& x) { st.receive(x.buf); },
+    [&st](const caf::io::connection_closed_msg&) { st.end("connection closed"); },
+    [&st](atom::transmit, const batch& x) {
+      st.link->transmit(x);
+      st.flush();
+    },
+    [&st](atom::custody, const custody_report& x) {
+      st.link->custody(x);
+      st.flush();
+    },
+    [&st](atom::introduce, std::string& body, std::string& signature) {
+      st.link->introduce(std::move(body), std::move(signature));
+      st.flush();
+    },
+    [&st](atom::admit, const peer_identity& peer) {
+      st.link->admit(peer);
+      st.flush();
+    },
+    [&st](atom::announce, bool full, const std::vector<announce_entry>& entries) {
+      st.link->announce(full, entries);
+      st.flush();
+    },
+    [&st](atom::available, const std::vector<std::string>& services) {
+      st.link->available(services);
+      st.flush();
+    },
+    [&st](atom::learn, const std::vector<std::string>& credentials) {
+      st.link->learn(credentials);
+      st.flush();
+    },
+    [&st](atom::verify, std::string& bytes, const std::string& hash) {
+      st.link->unknown_credential(std::move(bytes), hash);
+      st.flush();
+    },
+    [&st](atom::done) { st.link->credentials_known(); },
+    [&st](atom::link_up) { st.link->known(); },
+    [&st](atom::close, const std::string& reason, const std::string& detail) {
+      st.link->close(reason, detail);
+      st.flush();
+    },
+    [&st](atom::tick) {
+      st.link->tick();
+      st.flush();
+      if (!st.over)
+        st.self->delayed_send(st.self, tick_interval, atom::tick_v);
+    },
+  };
+}
+
+} // namespace rvi

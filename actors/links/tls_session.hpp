@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// One TLS connection: moves bytes between a socket, a TLS session and a native session.
+
+#pragma once
+
+#include "actors/links/link_session.hpp"
+#include "runtime/tls/tls.hpp"
+
+#include <caf/io/broker.hpp>
+#include <caf/io/connection_handle.hpp>
+#include <caf/stateful_actor.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace rvi {
+
+struct tls_session_config {
+  link_session_config link;
+  int fd = -1;
+  std::shared_ptr<tls::context> tls;
+  std::string address; // dialled, or the peer's
+  std::string own_spki;
+  std::string network_address;
+  caf::actor owner; // ends the session with it
+};
+
+struct tls_session_state {
+  static constexpr const char* name = "tls-session";
+  explicit tls_session_state(caf::io::broker* self) : self(self) {}
+
+  void start(tls_session_config x);
+  void receive(const std::vector<char>& bytes);
+  void channel_ready();
+  /// Sends what has been produced; ends the connection once the session has ended.
+  void flush();
+  void end(const std::string& why);
+
+  caf::io::broker* self;
+  tls_session_config config;
+  caf::io::connection_handle connection;
+  std::optional<tls::session> tls;
+  std::optional<link_session> link;
+  bool bound = false; // the native session runs
+  bool over = false;
+  bool busy = false; // reads in large pieces now
+  std::string plaintext;
+};
+
+using tls_session_broker = caf::stateful_actor<tls_session_state, caf::io::broker>;
+
+/// Speaks link_actor.
+caf::behavior tls_session(tls_session_broker* self, tls_session_config config);
+
+} // namespace rvi

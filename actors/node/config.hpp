@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// The configuration of a node: one TOML file, every key with its default. Unknown keys and values out
+// of range refuse the start.
+
+#pragma once
+
+#include "messages/routing_table.hpp"
+#include "runtime/config/config.hpp"
+#include "runtime/error.hpp"
+#include "runtime/observe/log.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace rvi {
+
+struct node_config {
+  std::string directory; // of the file; relative paths start there
+
+  // [node]
+  std::string name; // its address: jlr.com/vin/1234
+  std::string role; // vehicle, mobile, cloud
+  std::string key_file;
+  std::string credentials_directory;
+  std::string service_infix;
+  uint64_t seed = 0; // jitter; 0: from the system
+
+  // [trust]
+  std::vector<std::string> anchors; // files
+  uint64_t clock_skew_ms = 0;
+
+  // [api]
+  std::string api_address; // empty: no TCP
+  uint16_t api_port = 0;
+  std::string api_socket; // empty: none
+  std::string token_file; // empty: no TCP
+  std::vector<std::string> api_hosts;
+  std::vector<std::string> api_origins;
+  std::vector<std::string> callback_hosts;
+
+  // [links.tls]
+  std::string tls_address; // empty: does not listen
+  uint16_t tls_port = 0;
+  std::string tls_advertise; // host:port told to peers
+  std::vector<std::string> tls_connect;
+  std::string tls_ca_file;
+  uint64_t connect_timeout_ms = 0;
+  uint64_t authorize_timeout_ms = 0;
+  uint64_t keepalive_ms = 0;
+  uint64_t idle_timeout_ms = 0;
+  uint64_t backoff_ms_min = 0;
+  uint64_t backoff_ms_max = 0;
+
+  // [store]
+  std::string store_directory;
+  uint64_t store_bytes_max = 0;
+
+  // [limits]
+  uint64_t request_bytes_max = 0;
+  uint64_t queue_items_max = 0;
+  uint64_t queue_bytes_max = 0;
+  uint64_t connections_max = 0;
+  uint64_t sessions_max = 0;
+  uint64_t trace_events_max = 0;
+
+  // [log]
+  log::level log_level = log::level::info;
+  log::format log_format = log::format::text;
+
+  // [[routes]]: HLD 8.5
+  std::vector<provisioned_address> routes;
+};
+
+struct loaded_config {
+  node_config config;
+  std::string effective; // as TOML, for --dump-config
+};
+
+/// Errors: `io_failed`, `config_invalid` naming file, line and key.
+expected<loaded_config> load_config(const std::string& path);
+
+/// A path of the configuration, seen from its directory.
+std::string resolve_path(const node_config& config, const std::string& path);
+
+} // namespace rvi

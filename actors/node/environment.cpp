@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MPL-2.0
+
+#include "actors/node/environment.hpp"
+
+#include "actors/storage/lmdb_disk.hpp"
+#include "runtime/lmdb/lmdb.hpp"
+#include "runtime/observe/log.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+namespace rvi {
+
+namespace {
+
+constexpr const char* component = "node";
+constexpr size_t known_credentials_max = 65'536;
+constexpr size_t credential_bytes_max = 64 * 1'024;
+
+expected<std::string> read_file(const std::string& path) {
+  std::ifstream in{path, std::ios::binary};
+  if (!in)
+    return caf::make_error(ec::io_failed, path + ": cannot be read");
+  std::string result(credential_bytes_max + 1, '\0');
+  in.read(result.data(), static_cast<std::streamsize>(result.size()));
+  result.resize(static_cast<size_t>(in.gcount()));
+  if (result.size() > credential_bytes_max)
+    return caf::make_error(ec::config_invalid, path + ": too large");
+  while (!result.empty() && (result.back() == '\n' || result.back() == '\r'))
+    result.pop_back();
+  return result;
+}
+
+/// Files with this ending, sorted by name.
+std::vector<std::string> files_in(const std::string& directory, const char* ending) {
+  std::vector<std::string> result;
+  std::error_code ignored;
+  for (auto& x : std::filesystem::directory_iterator{directory, ignored})
+    if (x.path().extension() == ending)
+      result.push_back(x.path().string());
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+caf::error load_anchors(const node_config& config, trust_anchors& anchors) {
+  for (auto& name : config.anchors) {
+    auto path = resolve_path(config, name);
+    auto text = read_file(path);
+    if (!text)
+      return std::move(text.error());
+    if (auto err = anchors.add(*text))
+      return caf::make_error(ec::config_invalid, path + ": " + detail_of(err));
+  }
+  return {};
+}
+
+/// A store that does not verify is mended before anybody trusts it.
+caf::error check_store(const std::string& path) {
+  if (!std::filesystem::exists(std::filesystem::path{path} / "data.mdb"))
+    return {};
+  auto report = lmdb::check_in_child(path);
+  if (!report)
+    return std::move(report.error());
+  if (report->sound())
+    return {};
+  log::error(component, "the store is damaged; what verifies is kept",
+             {{"path", path}, {"report", report->describe()}});
+  auto kept = lmdb::salvage(path);
+  if (!kept)
+    return std::move(kept.error());
+  log::warning(component, "the store was salvaged; the damaged file lies beside it",
+               {{"path", path}, {"records", *kept}});
+  return {};
+}
+
+} // namespace
+
+expected<std::shared_ptr<rights>> load_rights(const node_config& config,
+                                              const crypto::public_key& key,
+                                              std::shared_ptr<credential_cache> known) {
+  auto result = std::make_shared<rights>();
+  result->own_key = key;
+  result->node_address = config.name;
+  result->limits.clock_skew_ms = config.clock_skew_ms;
+  result->known = std::move(known);
+  if (auto err = load_anchors(config, result->anchors))
+    return err;
+  for (auto& path : files_in(resolve_path(config, config.credentials_directory), ".jwt")) {
+    auto text = read_file(path);
+    if (!text)
+      return std::move(text.error());
+    auto credential = parse_credential(*text);
+    if (!credential)
+      return caf::make_error(ec::config_invalid, path + ": " + detail_of(credential.error()));
+    if (auto err = verify_credential(**credential, result->anchors))
+      return caf::make_error(ec::config_invalid, path + ": " + describe(err));
+    if ((*credential)->key.spki() != key.spki())
+      return caf::make_error(ec::config_invalid,
+                             path + ": was issued for another key than this node's");
+    result->own.push_back(std::move(*credential));
+  }
+  std::stable_sort(result->own.begin(), result->own.end(),
+                   [](auto& x, auto& y) { return x->issued_s > y->issued_s; });
+  return result;
+}
+
+expected<node_environment_ptr> prepare_environment(const node_config& config) {
+  auto result = std::make_shared<node_environment>();
+  result->config = config;
+  auto store_path = resolve_path(config, config.store_directory);
+  if (auto err = check_store(store_path))
+    return err;
+  auto key = crypto::load_private_key(resolve_path(config, config.key_file));
+  if (!key)
+    return std::move(key.error());
+  result->key = *key;
+  auto known = std::make_shared<credential_cache>(known_credentials_max);
+  auto own = load_rights(config, key->public_part(), known);
+  if (!own)
+    return std::move(own.error());
+  if ((*own)->own.empty())
+    log::warning(component, "no credential: this node can neither send nor receive",
+                 {{"directory", resolve_path(config, config.credentials_directory)}});
+  result->source = [config, public_key = key->public_part(), known] {
+    return load_rights(config, public_key, known);
+  };
+  if (!config.api_address.empty() && !config.token_file.empty()) {
+    auto token = crypto::load_secret_file(resolve_path(config, config.token_file));
+    if (!token)
+      return std::move(token.error());
+    while (!token->empty() && token->back() == '\n')
+      token->pop_back();
+    result->api_token = std::move(*token);
+  }
+  auto context = std::make_shared<node_context>();
+  context->node_address = config.name;
+  context->service_infix = config.service_infix;
+  context->uid = key->public_part().uid();
+  context->time = system_time();
+  context->rights = std::make_shared<rights_snapshot>(*own);
+  context->routing = std::make_shared<routing_snapshot>(std::make_shared<routing_table>());
+  context->metrics = std::make_shared<metrics::registry>();
+  context->trace = std::make_shared<trace_buffer>(context->time, config.trace_events_max);
+  context->seed = config.seed;
+  if (context->seed == 0) {
+    auto bytes = crypto::random_bytes(8);
+    context->seed = read_u64(bytes);
+  }
+  result->context = context;
+  auto disk = open_store({store_path, config.store_bytes_max, context->metrics.get()});
+  if (!disk)
+    return std::move(disk.error());
+  result->disk = std::shared_ptr<durable_disk>{std::move(*disk)};
+  if (!config.tls_address.empty()) {
+    auto listening = listen_tcp(config.tls_address, config.tls_port);
+    if (!listening)
+      return std::move(listening.error());
+    result->tls_listening = std::move(*listening);
+  }
+  return result;
+}
+
+} // namespace rvi

@@ -1,0 +1,522 @@
+// SPDX-License-Identifier: MPL-2.0
+
+#include "actors/routing/authorization.hpp"
+
+#include "actors/storage/transaction.hpp"
+#include "messages/name.hpp"
+#include "messages/wire/header.hpp"
+#include "runtime/json/json.hpp"
+#include "runtime/observe/log.hpp"
+
+#include "rvi.pb.h"
+
+#include <algorithm>
+
+namespace rvi {
+
+namespace {
+
+constexpr const char* component = "authorization";
+constexpr uint64_t ids_reserved_at_once = 1 << 20;
+constexpr const char* authorize_id_key = "authorize_id";
+constexpr std::string_view credential_prefix = "credential/";
+constexpr std::string_view announce_label = "RVI-ANNOUNCE-1";
+
+std::string number_text(uint64_t x) {
+  std::string result;
+  append_u64(result, x);
+  return result;
+}
+
+} // namespace
+
+// -- local requests (HLD 8.2, 8.3) --------------------------------------------------------------------
+
+expected<credential_ptr> authorization_state::choose(const draft& x) const {
+  auto rights = config.node->rights->load();
+  auto now = config.node->time->wall_ms();
+  auto& header = x.header;
+  return header.is_reply() ? rights->choose_for_reply(header.source, now)
+                           : rights->choose(header.source, header.target, now, header.expires_ms);
+}
+
+caf::result<authorized_batch> authorization_state::authorize(draft_batch x) {
+  auto from = std::make_shared<asked>();
+  from->promise = self->make_response_promise<authorized_batch>();
+  from->results.resize(x.size());
+  from->open = x.size();
+  auto promise = from->promise;
+  for (size_t i = 0; i < x.size(); ++i) {
+    auto credential = choose(x[i]);
+    auto& header = x[i].header;
+    config.node->record(header.id, 2, header.is_reply(), "authorize local service");
+    unsigned_item item{std::move(x[i]), credential ? *credential : nullptr, from, i};
+    if (credential) {
+      queued.push_back(std::move(item));
+      continue;
+    }
+    denied->add();
+    settle(item, {nullptr, std::move(credential.error())});
+  }
+  if (x.empty())
+    from->promise.deliver(authorized_batch{});
+  sign_queued();
+  return promise;
+}
+
+void authorization_state::settle(unsigned_item& item, authorized result) {
+  auto& from = *item.from;
+  from.results[item.index] = std::move(result);
+  if (--from.open == 0)
+    from.promise.deliver(std::move(from.results));
+}
+
+void authorization_state::sign_queued() {
+  if (signing > 0 || queued.empty())
+    return;
+  std::map<credential_ptr, tree_items> trees;
+  std::vector<std::pair<credential_ptr, tree_items>> full;
+  for (auto& item : std::exchange(queued, {})) {
+    auto& tree = trees[item.credential];
+    if (tree && tree->size() == crypto::batch_leaves_max)
+      full.emplace_back(item.credential, std::exchange(tree, nullptr));
+    if (!tree)
+      tree = std::make_shared<std::vector<unsigned_item>>();
+    tree->push_back(std::move(item));
+  }
+  full.insert(full.end(), trees.begin(), trees.end());
+  for (auto& [credential, items] : full)
+    sign_tree(items, credential);
+}
+
+void authorization_state::sign_tree(tree_items items, const credential_ptr& credential) {
+  auto encoded = std::make_shared<std::vector<std::string>>();
+  std::vector<std::string_view> leaves;
+  for (auto& item : *items) {
+    auto& header = item.content.header;
+    header.credential_hash = credential->hash;
+    header.arguments_sha256 = crypto::view(crypto::sha256(item.content.arguments));
+    header.arguments_length = item.content.arguments.size();
+    encoded->push_back(wire::encode_header(header));
+  }
+  leaves.assign(encoded->begin(), encoded->end());
+  crypto::digest hash;
+  std::copy_n(credential->hash.begin(), hash.size(), reinterpret_cast<char*>(hash.data()));
+  auto tree = std::make_shared<crypto::batch_tree>(leaves, hash, config.node->time->wall_ms());
+  ++signing;
+  signatures->add();
+  self->request(config.signer, caf::infinite, atom::sign_v, tree->to_be_signed())
+    .then(
+      [this, items, encoded, tree](std::string& signature) {
+        auto root = std::make_shared<const crypto::batch_root>(
+          tree->signed_with(config.algorithm, std::move(signature)));
+        for (size_t i = 0; i < items->size(); ++i) {
+          auto& item = (*items)[i];
+          auto result = std::make_shared<envelope>();
+          result->header = std::move(item.content.header);
+          result->header_bytes = std::move((*encoded)[i]);
+          result->arguments = std::move(item.content.arguments);
+          result->root = root;
+          result->proof = tree->proof(static_cast<uint32_t>(i));
+          config.node->record(result->header.id, 3, result->header.is_reply(), "signed");
+          settle(item, {std::move(result), {}});
+        }
+        --signing;
+        sign_queued();
+      },
+      [this, items](const caf::error& err) {
+        for (auto& item : *items)
+          settle(item, {nullptr, err});
+        --signing;
+        sign_queued();
+      });
+}
+
+// -- sessions (HLD 7.6) -------------------------------------------------------------------------------
+
+std::string authorize_signing_input(bool client, std::string_view own_spki,
+                                    std::string_view peer_spki, std::string_view exporter,
+                                    std::string_view body) {
+  std::string result = "RVI-AUTHORIZE-2";
+  result.push_back(client ? 1 : 2);
+  result += crypto::view(crypto::sha256(own_spki));
+  result += crypto::view(crypto::sha256(peer_spki));
+  result += exporter;
+  result += crypto::view(crypto::sha256(body));
+  return result;
+}
+
+namespace {
+
+/// Shape and cheap comparisons; no signature yet.
+caf::error check_body(const wire::AuthorizeBody& x) {
+  if (x.version() != 2 || x.protocol() != "rvi/2")
+    return caf::make_error(ec::protocol_mismatch,
+                           "this node speaks rvi/2, the peer " + x.protocol().substr(0, 64));
+  auto address = normalise_node_address(x.node_address());
+  if (!address || *address != x.node_address())
+    return caf::make_error(ec::malformed, std::string{"a bad node address"});
+  if (x.credentials_size() == 0 || x.credentials_size() > 4 || x.network_address().size() > 256)
+    return caf::make_error(ec::malformed, std::string{"1 to 4 credentials are needed"});
+  return {};
+}
+
+/// Parses all credentials and compares keys before any signature is checked.
+expected<std::vector<credential_ptr>> parse_all(const wire::AuthorizeBody& x,
+                                                const session_binding& binding,
+                                                uint64_t now_ms) {
+  std::vector<credential_ptr> result;
+  caf::error reason;
+  for (auto& text : x.credentials()) {
+    auto credential = parse_credential(text);
+    if (!credential)
+      return std::move(credential.error());
+    if ((*credential)->key.spki() != binding.peer_spki)
+      return caf::make_error(ec::unauthorized,
+                             "credential " + (*credential)->id + " belongs to another key");
+    if (auto err = check_validity(**credential, now_ms))
+      reason = std::move(err);
+    else
+      result.push_back(std::move(*credential));
+  }
+  if (result.empty())
+    return reason;
+  return result;
+}
+
+} // namespace
+
+expected<admitted> check_authorize(const rights& own, const session_binding& binding,
+                                   std::string_view body, std::string_view signature,
+                                   uint64_t now_ms) {
+  wire::AuthorizeBody x;
+  if (!x.ParseFromArray(body.data(), static_cast<int>(body.size())))
+    return caf::make_error(ec::malformed, std::string{"an Authorize that does not parse"});
+  if (auto err = check_body(x))
+    return err;
+  auto credentials = parse_all(x, binding, now_ms);
+  if (!credentials)
+    return std::move(credentials.error());
+  auto& key = credentials->front()->key;
+  if (!key.verify(authorize_signing_input(!binding.client, binding.peer_spki, binding.own_spki,
+                                          binding.exporter, body),
+                  signature))
+    return caf::make_error(ec::signature_invalid,
+                           std::string{"the Authorize is not signed for this session"});
+  admitted result{{}, x.transaction_id()};
+  auto& peer = result.peer;
+  bool owns_address = false;
+  for (auto& credential : *credentials) {
+    if (auto err = verify_credential(*credential, own.anchors))
+      return err;
+    owns_address = owns_address || credential->covers_source(x.node_address());
+    peer.credential_hashes.push_back(credential->hash);
+    peer.sources.insert(peer.sources.end(), credential->sources.begin(),
+                        credential->sources.end());
+    peer.destinations.insert(peer.destinations.end(), credential->destinations.begin(),
+                             credential->destinations.end());
+    peer.expires_ms = std::max(peer.expires_ms, credential->expires_s * 1'000);
+  }
+  if (!owns_address)
+    return caf::make_error(ec::unauthorized, "no credential covers " + x.node_address());
+  for (auto& credential : *credentials)
+    own.known->add(credential);
+  peer.uid = key.uid();
+  peer.node_address = x.node_address();
+  peer.network_address = x.network_address();
+  peer.protocol = x.protocol();
+  peer.frame_bytes_max = std::clamp<uint64_t>(x.frame_bytes_max(), 64 * 1'024, 16 << 20);
+  return result;
+}
+
+void authorization_state::reserve_ids() {
+  auto until = std::make_shared<uint64_t>();
+  transaction_step step = [until](transaction& t) -> caf::error {
+    auto stored = t.get(table::meta, authorize_id_key);
+    if (!stored)
+      return std::move(stored.error());
+    auto from = *stored && (*stored)->size() == 8 ? read_u64(**stored) : 0;
+    *until = from + ids_reserved_at_once;
+    return t.put(table::meta, authorize_id_key, number_text(*until));
+  };
+  self->request(config.store, caf::infinite, atom::commit_v, std::move(step))
+    .then(
+      [this, until](atom::committed) {
+        reserved_until = *until;
+        next_authorize_id = *until - ids_reserved_at_once + 1;
+        for (auto& work : std::exchange(waiting_for_ids, {}))
+          work();
+      },
+      [this](const caf::error& err) { self->quit(err); });
+}
+
+void authorization_state::introduce(link_actor link, session_binding binding) {
+  if (next_authorize_id == 0 || next_authorize_id >= reserved_until) {
+    waiting_for_ids.push_back([this, link, binding] { introduce(link, binding); });
+    if (waiting_for_ids.size() == 1 && next_authorize_id != 0)
+      reserve_ids();
+    return;
+  }
+  auto rights = config.node->rights->load();
+  auto now = config.node->time->wall_ms();
+  wire::AuthorizeBody body;
+  body.set_version(2);
+  body.set_protocol("rvi/2");
+  body.set_node_address(config.node->node_address);
+  body.set_network_address(binding.network_address);
+  body.set_transaction_id(next_authorize_id++);
+  body.set_sent_ms(now);
+  body.set_frame_bytes_max(config.frame_bytes_max);
+  for (auto& x : rights->own)
+    if (body.credentials_size() < 4 && !check_validity(*x, now))
+      body.add_credentials(x->text);
+  if (body.credentials_size() == 0) {
+    self->send(link, atom::close_v, std::string{"unauthorized"},
+               std::string{"this node has no valid credential"});
+    return;
+  }
+  auto text = body.SerializeAsString();
+  auto input = authorize_signing_input(binding.client, binding.own_spki, binding.peer_spki,
+                                       binding.exporter, text);
+  self->request(config.signer, caf::infinite, atom::sign_v, std::move(input))
+    .then([this, link, text](std::string& signature) {
+      self->send(link, atom::introduce_v, text, std::move(signature));
+    });
+}
+
+void authorization_state::admit(link_actor link, session_binding binding, std::string body,
+                                std::string signature) {
+  auto rights = config.node->rights->load();
+  auto x = check_authorize(*rights, binding, body, signature, config.node->time->wall_ms());
+  if (x) {
+    remember(std::move(link), *x);
+    return;
+  }
+  refusals->add();
+  log::warning(component, "a peer was not admitted", {{"reason", describe(x.error())}});
+  self->send(link, atom::close_v, std::string{to_string(code_of(x.error()))},
+             detail_of(x.error()));
+}
+
+/// HLD 7.6: an id that does not rise is a replay; the highest one is kept durably.
+void authorization_state::remember(link_actor link, const admitted& x) {
+  auto replayed = std::make_shared<bool>(false);
+  auto key = "authorize/" + x.peer.credential_hashes.front();
+  // What this peer sends may be judged after a restart, when the peer is gone.
+  std::vector<credential_ptr> credentials;
+  for (auto& hash : x.peer.credential_hashes)
+    if (auto credential = config.node->rights->load()->find(hash))
+      credentials.push_back(std::move(credential));
+  transaction_step step
+    = [replayed, key, id = x.transaction_id, credentials](transaction& t) -> caf::error {
+    auto stored = t.get(table::nodes, key);
+    if (!stored)
+      return std::move(stored.error());
+    *replayed = *stored && (*stored)->size() == 8 && read_u64(**stored) >= id;
+    if (*replayed)
+      return {};
+    for (auto& credential : credentials)
+      if (auto err = t.put(table::nodes, std::string{credential_prefix} + credential->hash,
+                           credential->text))
+        return err;
+    return t.put(table::nodes, key, number_text(id));
+  };
+  self->request(config.store, caf::infinite, atom::commit_v, std::move(step))
+    .then(
+      [this, link, replayed, peer = x.peer](atom::committed) {
+        if (*replayed) {
+          refusals->add();
+          self->send(link, atom::close_v, std::string{"replay"},
+                     std::string{"an Authorize with an id that does not rise"});
+          return;
+        }
+        admissions->add();
+        self->send(link, atom::admit_v, peer);
+      },
+      [this, link](const caf::error& err) {
+        self->send(link, atom::close_v, std::string{to_string(code_of(err))}, detail_of(err));
+      });
+}
+
+// -- announcements and credentials ----------------------------------------------------------------------
+
+caf::result<std::vector<announce_entry>>
+authorization_state::announce(const std::vector<std::string>& services) {
+  auto promise = self->make_response_promise<std::vector<announce_entry>>();
+  auto result = std::make_shared<std::vector<announce_entry>>(services.size());
+  auto open = std::make_shared<size_t>(services.size());
+  auto rights = config.node->rights->load();
+  auto now = config.node->time->wall_ms();
+  if (services.empty())
+    promise.deliver(std::move(*result));
+  for (size_t i = 0; i < services.size(); ++i) {
+    auto named = wire::decode_announced(services[i]);
+    auto credential = named ? rights->choose_for_reply(named->service.name, now)
+                            : expected<credential_ptr>{std::move(named.error())};
+    if (!credential) {
+      promise.deliver(std::move(credential.error()));
+      return promise;
+    }
+    self->request(config.signer, caf::infinite, atom::sign_v,
+                  std::string{announce_label} + services[i])
+      .then([result, open, i, promise, service = services[i],
+             hash = (*credential)->hash](std::string& signature) mutable {
+        (*result)[i] = {service, std::move(signature), hash};
+        if (--*open == 0)
+          promise.deliver(std::move(*result));
+      });
+  }
+  return promise;
+}
+
+void authorization_state::send_credentials(const link_actor& link,
+                                           const std::vector<std::string>& hashes) {
+  auto rights = config.node->rights->load();
+  std::vector<std::string> texts;
+  for (auto& hash : hashes)
+    for (auto& x : rights->own)
+      if (x->hash == hash)
+        texts.push_back(x->text);
+  self->send(link, atom::learn_v, std::move(texts));
+}
+
+void authorization_state::learn(const std::vector<std::string>& texts, const link_actor& link) {
+  auto rights = config.node->rights->load();
+  for (auto& text : texts) {
+    auto x = accept_credential(text, rights->anchors, config.node->time->wall_ms());
+    if (!x) {
+      refusals->add();
+      self->send(link, atom::close_v, std::string{to_string(code_of(x.error()))},
+                 detail_of(x.error()));
+      return;
+    }
+    rights->known->add(*x);
+  }
+  self->send(link, atom::done_v);
+}
+
+void authorization_state::load_known() {
+  auto texts = std::make_shared<std::vector<std::string>>();
+  transaction_step step = [texts](transaction& t) {
+    texts->clear();
+    return t.scan(table::nodes, credential_prefix, transaction::no_limit,
+                  [&](std::string_view key, std::string_view text) {
+                    if (!key.starts_with(credential_prefix))
+                      return false;
+                    texts->emplace_back(text);
+                    return true;
+                  });
+  };
+  self->request(config.store, caf::infinite, atom::read_v, std::move(step))
+    .then([this, texts](atom::done) { take_known(*texts); },
+          [this](const caf::error& err) { self->quit(err); });
+}
+
+void authorization_state::take_known(const std::vector<std::string>& texts) {
+  auto rights = config.node->rights->load();
+  std::vector<std::string> over;
+  for (auto& text : texts) {
+    auto x = accept_credential(text, rights->anchors, config.node->time->wall_ms());
+    if (x)
+      rights->known->add(*x);
+    else if (code_of(x.error()) == ec::credential_expired)
+      over.push_back(std::string{credential_prefix}
+                     + std::string{crypto::view(crypto::sha256(text))});
+  }
+  if (!over.empty()) {
+    transaction_step step = [over](transaction& t) -> caf::error {
+      for (auto& key : over)
+        if (auto erased = t.erase(table::nodes, key); !erased)
+          return std::move(erased.error());
+      return {};
+    };
+    self->request(config.store, caf::infinite, atom::commit_v, std::move(step))
+      .then([](atom::committed) {});
+  }
+  known = true;
+  for (auto& promise : std::exchange(waiting_for_known, {}))
+    promise.deliver(atom::done_v);
+}
+
+caf::result<atom::done> authorization_state::when_known() {
+  if (known)
+    return atom::done_v;
+  auto promise = self->make_response_promise<atom::done>();
+  waiting_for_known.push_back(promise);
+  return promise;
+}
+
+caf::result<atom::done> authorization_state::reload() {
+  auto next = config.source();
+  if (!next) {
+    log::error(component, "credentials were not read again", {{"error", describe(next.error())}});
+    return std::move(next.error());
+  }
+  (*next)->known->clear(); // anchors may have changed: everything is checked anew
+  config.node->rights->publish(*next);
+  load_known();
+  log::info(component, "credentials read", {{"credentials", (*next)->own.size()}});
+  return atom::done_v;
+}
+
+std::string authorization_state::status() const {
+  auto rights = config.node->rights->load();
+  auto now = config.node->time->wall_ms();
+  json::writer out;
+  out.begin_object().member("node_uid", to_string(config.node->uid));
+  out.key("credentials").begin_array();
+  for (auto& x : rights->own) {
+    auto err = check_validity(*x, now);
+    out.begin_object()
+      .member("id", x->id)
+      .member("issuer", x->issuer)
+      .member("expires", x->expires_s)
+      .member("state", err ? to_string(code_of(err)) : "valid")
+      .end_object();
+  }
+  out.end_array();
+  out.key("organizations").begin_array();
+  for (auto& x : rights->anchors.organizations())
+    out.string(x);
+  out.end_array();
+  out.member("denied", denied->value());
+  out.member("batch_signatures", signatures->value());
+  out.end_object();
+  return out.take();
+}
+
+authorization_actor::behavior_type
+authorization(authorization_actor::stateful_pointer<authorization_state> self,
+              authorization_config config) {
+  auto& st = self->state;
+  st.config = std::move(config);
+  auto& m = *st.config.node->metrics;
+  st.denied = &m.get_counter("rvi_local_requests_denied_total", "Requests without a right.");
+  st.signatures = &m.get_counter("rvi_batch_signatures_total", "RVI-B1 roots signed.");
+  st.admissions = &m.get_counter("rvi_sessions_admitted_total", "Peers authorized.");
+  st.refusals = &m.get_counter("rvi_sessions_refused_total", "Peers not authorized.");
+  st.reserve_ids();
+  st.load_known();
+  return {
+    [&st](atom::authorize, draft_batch& x) { return st.authorize(std::move(x)); },
+    [&st](atom::introduce, link_actor& link, session_binding& binding) {
+      st.introduce(std::move(link), std::move(binding));
+    },
+    [&st](atom::admit, link_actor& link, session_binding& binding, std::string& body,
+          std::string& signature) {
+      st.admit(std::move(link), std::move(binding), std::move(body), std::move(signature));
+    },
+    [&st](atom::announce, const std::vector<std::string>& x) { return st.announce(x); },
+    [&st](atom::learn, const link_actor& link, const std::vector<std::string>& hashes) {
+      st.send_credentials(link, hashes);
+    },
+    [&st](atom::learn, const std::vector<std::string>& texts, const link_actor& link) {
+      st.learn(texts, link);
+    },
+    [&st](atom::read) { return st.when_known(); },
+    [&st](atom::reload) { return st.reload(); },
+    [&st](atom::status) { return st.status(); },
+  };
+}
+
+} // namespace rvi

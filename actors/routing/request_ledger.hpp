@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// What is durably known about each request, and every step of its life, as functions on one store
+// transaction: no actor, no clock, no socket. Each step may run twice (the store retries steps whose
+// neighbour failed), so it only depends on what is in the transaction and its arguments.
+
+#pragma once
+
+#include "actors/storage/transaction.hpp"
+#include "messages/batches.hpp"
+
+#include "storage.pb.h"
+
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rvi::ledger {
+
+/// How long an id is remembered after its request expired (promises-and-security 2.1).
+inline constexpr uint64_t remember_ms = 10 * 60 * 1'000;
+/// How long a dead letter stays listed.
+inline constexpr uint64_t dead_letter_ms = 7ULL * 24 * 3'600 * 1'000;
+
+/// Position in one queue: class first, then age.
+struct position {
+  uint8_t priority = 0;
+  uint64_t seq = 0;
+  auto operator<=>(const position&) const = default;
+};
+
+/// What waits for a link or a local service.
+struct waiting_item {
+  position at;
+  std::string id; // key in `ids`
+  envelope_ptr content;                 // null: an outcome
+  std::optional<outcome_notice> notice; // an outcome for a local service
+  size_t bytes = 0;
+};
+
+/// `ids` key of a request made here.
+std::string originated_key(const transaction_id& x);
+/// `ids` key of a request to be run here.
+std::string inbound_key(const transaction_id& x);
+/// The id inside either.
+transaction_id id_of(std::string_view key);
+
+/// A queue an item is put into: its number and, the first time, its name.
+struct queue_ref {
+  uint32_t number = 0;
+  std::string name;
+  bool is_new = false;
+  bool idempotent = false; // what serves it may run a request again
+};
+
+/// HLD 8.6: keeps a request made here until it is in somebody's custody.
+/// Error: `replay` if the id exists.
+caf::error accept(transaction& t, const envelope& x, const queue_ref& queue, uint64_t seq);
+
+/// The same for a target on this node: made here and to be run here.
+caf::error accept_local(transaction& t, const envelope& x, const queue_ref& queue, uint64_t seq,
+                        bool dispatch);
+
+/// What became of a request from a peer.
+enum class received { stored, dispatched, duplicate, replayed };
+
+/// HLD 8.13: keeps a request to be run here; with `dispatch` it is marked as handed over in the same
+/// breath and never enters the queue.
+expected<received> receive(transaction& t, const envelope& x, const node_uid& peer,
+                           const queue_ref& queue, uint64_t seq, bool dispatch);
+
+/// Marks a held request as handed over. False if it is not held any more.
+expected<bool> dispatch(transaction& t, std::string_view id, bool idempotent);
+
+/// Takes the mark back: nobody could take it, or it may run again.
+caf::error hold_again(transaction& t, std::string_view id, const queue_ref& queue);
+
+/// The service took a message (HLD 6.1.2): done. An rpc waits on for its reply.
+caf::error taken(transaction& t, std::string_view id);
+
+/// Handed over, and nobody can say whether it ran: listed, never run by itself.
+caf::error dead_letter(transaction& t, std::string_view id, std::string_view why);
+
+/// HLD 8.20, at the answering node: the request is done and its reply waits in `queue`.
+/// Errors: `not_found`, `timeout`, `replay` (it has been answered).
+caf::error reply(transaction& t, const envelope& x, const queue_ref& queue, uint64_t seq);
+
+/// The same for a request made on this node: its outcome waits in `queue`.
+caf::error reply_local(transaction& t, const envelope& x, const queue_ref& queue, uint64_t seq);
+
+/// What a reply brought.
+enum class replied { ended, late, unexpected };
+
+/// HLD 8.20, at the requesting node: the outcome is durable and waits for the service in `queue`.
+expected<replied> receive_reply(transaction& t, const envelope& x, const queue_ref& queue,
+                                uint64_t seq);
+
+/// The next hop has the request (or, for an inbound key, its reply) durably: the payload goes.
+caf::error custody(transaction& t, std::string_view id);
+
+/// Ends a request made here without a reply: `status` as in outcome_notice.
+caf::error end(transaction& t, std::string_view id, std::string_view status,
+               std::string_view detail, const queue_ref& queue, uint64_t seq);
+
+/// The requesting service has got its outcome.
+caf::error delivered(transaction& t, std::string_view id);
+
+struct expired_item {
+  std::string id;
+  std::string source;   // the requesting service, for an rpc made here
+  std::string queue;    // where it waited, empty if nowhere
+  bool notify = false;  // its requesting service must hear of it
+  position at;          // where in that queue
+};
+
+/// Ids whose time is up at `now_ms`, oldest first, at most `limit`.
+expected<std::vector<std::string>> due(transaction& t, uint64_t now_ms, size_t limit);
+/// The earliest due time, if any.
+expected<std::optional<uint64_t>> next_due(transaction& t);
+
+/// One id whose time is up: a request made here ends as `timeout`; others fade, and are forgotten
+/// after `remember_ms`. `queue` is used if the requesting service must hear of it.
+expected<expired_item> expire(transaction& t, std::string_view id, uint64_t now_ms,
+                              const queue_ref& queue, uint64_t seq);
+
+/// How a request made here ended; `pending` if it has not; nothing if unknown.
+expected<std::optional<outcome_notice>> outcome(transaction& t, const transaction_id& x);
+
+/// What waits in a queue from a position on.
+expected<std::vector<waiting_item>> load(transaction& t, uint32_t queue, const position& from,
+                                         size_t items_max, size_t bytes_max);
+
+/// The record of an id.
+expected<std::optional<storage::IdRecord>> find(transaction& t, std::string_view id);
+/// The envelope an id still has.
+expected<envelope_ptr> content(transaction& t, const storage::IdRecord& x);
+
+/// What a store holds at start.
+struct recovered_queue {
+  uint32_t number = 0;
+  std::string name;
+  uint64_t items = 0;
+  uint64_t bytes = 0;
+};
+struct recovered {
+  std::vector<recovered_queue> queues;
+  std::vector<std::string> dispatched; // handed over before the crash, outcome open
+  uint64_t next_seq = 1;
+  uint32_t next_queue = 1;
+};
+expected<recovered> recover(transaction& t);
+
+/// The epoch of this start: max(stored + 1, Unix seconds), durable once the step is.
+expected<uint32_t> raise_epoch(transaction& t, uint64_t now_ms);
+
+} // namespace rvi::ledger

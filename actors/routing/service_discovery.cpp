@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MPL-2.0
+
+#include "actors/routing/service_discovery.hpp"
+
+#include "messages/name.hpp"
+#include "messages/wire/header.hpp"
+#include "runtime/json/json.hpp"
+#include "runtime/observe/log.hpp"
+
+#include <algorithm>
+
+namespace rvi {
+
+namespace {
+
+constexpr const char* component = "service-discovery";
+constexpr std::string_view announce_label = "RVI-ANNOUNCE-1";
+
+/// A pattern's literal start, without type and wildcards.
+std::string_view literal_part(std::string_view pattern) {
+  auto rest = without_type(pattern);
+  auto wild = std::min(rest.find("/+"), rest.find("/#"));
+  return rest.substr(0, std::min(wild, rest.size()));
+}
+
+} // namespace
+
+bool may_see(const std::vector<std::string>& destinations, const std::string& service) {
+  auto name = std::string{without_type(service)};
+  return std::any_of(destinations.begin(), destinations.end(), [&](auto& pattern) {
+    for (auto* type : {"rpc:", "message:", "metric:"})
+      if (covers(pattern, type + name))
+        return true;
+    // A right to something below the service is a reason to show it.
+    return is_below(literal_part(pattern), name);
+  });
+}
+
+// -- local services -----------------------------------------------------------------------------------
+
+caf::result<atom::done> service_discovery_state::register_local(local_service x) {
+  auto rights = config.node->rights->load();
+  auto service = std::string{without_type(x.name)};
+  if (!rights->may_receive(service))
+    return caf::make_error(ec::unauthorized,
+                           "no credential of this node covers the service " + service);
+  if (!table.local.count(service) && table.local.size() >= config.services_per_node_max)
+    return caf::make_error(ec::busy, std::string{"too many services are registered"});
+  x.name = service;
+  table.local[service] = std::move(x);
+  publish();
+  say(service, true);
+  return atom::done_v;
+}
+
+void service_discovery_state::unregister_local(const std::string& service) {
+  if (table.local.erase(service) == 0)
+    return;
+  publish();
+  say(service, false);
+}
+
+void service_discovery_state::say(const std::string& service, bool available) {
+  // Rises across restarts, because time does; within one, because we count.
+  last_sequence = std::max(last_sequence + 1, config.node->time->wall_ms());
+  remote_service said{service, last_sequence, available};
+  std::vector<std::string> encoded{wire::encode_announced(said, config.node->uid)};
+  self->request(config.authorization, caf::infinite, atom::announce_v, std::move(encoded))
+    .then(
+      [this, said](std::vector<announce_entry>& entries) {
+        // What has changed meanwhile is said by its own entry.
+        if (said.available && table.local.count(said.name))
+          signed_services[said.name] = entries.front();
+        else if (!said.available)
+          signed_services.erase(said.name);
+        for (auto& [number, link] : links)
+          if (may_see(link.peer.destinations, said.name))
+            self->send(link.handle, atom::announce_v, false, entries);
+      },
+      [said](const caf::error& err) {
+        log::warning(component, "a service cannot be announced",
+                     {{"service", said.name}, {"error", describe(err)}});
+      });
+}
+
+void service_discovery_state::send_announcement(const link_actor& link,
+                                                const peer_identity& peer) {
+  std::vector<announce_entry> entries;
+  for (auto& [service, entry] : signed_services)
+    if (may_see(peer.destinations, service))
+      entries.push_back(entry);
+  self->send(link, atom::announce_v, true, std::move(entries));
+}
+
+// -- remote services ------------------------------------------------------------------------------------
+
+expected<remote_service>
+service_discovery_state::check_entry(const peer_identity& peer, const announce_entry& x) const {
+  auto decoded = wire::decode_announced(x.service);
+  if (!decoded)
+    return std::move(decoded.error());
+  auto& service = decoded->service;
+  auto known = std::find(peer.credential_hashes.begin(), peer.credential_hashes.end(),
+                         x.credential_hash);
+  auto credential = config.node->rights->load()->find(x.credential_hash);
+  if (decoded->owner != peer.uid || known == peer.credential_hashes.end() || !credential)
+    return caf::make_error(ec::unauthorized,
+                           service.name + " is announced by somebody else than its owner");
+  if (!credential->covers_source(service.name) || !is_below(service.name, peer.node_address))
+    return caf::make_error(ec::unauthorized,
+                           service.name + " is outside the rights of " + peer.node_address);
+  if (is_below(service.name, config.node->node_address))
+    return caf::make_error(ec::unauthorized, service.name + " is this node's own");
+  if (!credential->key.verify(std::string{announce_label} + x.service, x.signature))
+    return caf::make_error(ec::signature_invalid, "the announcement of " + service.name);
+  return std::move(service);
+}
+
+void service_discovery_state::take_announcement(const link_actor& link, const peer_identity& peer,
+                                                bool full,
+                                                const std::vector<announce_entry>& entries) {
+  auto refuse = [&](ec code, const std::string& why) {
+    self->send(link, atom::close_v, std::string{to_string(code)}, why);
+  };
+  auto owner = table.nodes.find(peer.node_address);
+  if (peer.node_address == config.node->node_address
+      || (owner != table.nodes.end() && owner->second->uid != peer.uid
+          && owner->second->link != 0)) {
+    refuse(ec::unauthorized, "another node with the address " + peer.node_address + " is here");
+    return;
+  }
+  auto services = remote[peer.node_address];
+  if (full)
+    services.clear();
+  for (auto& entry : entries) {
+    auto x = check_entry(peer, entry);
+    if (!x) {
+      log::warning(component, "an announcement was refused",
+                   {{"node", peer.node_address}, {"reason", describe(x.error())}});
+      refuse(code_of(x.error()), detail_of(x.error()));
+      return;
+    }
+    if (!x->available)
+      services.erase(x->name);
+    else if (services.size() < config.services_per_node_max)
+      services[x->name] = x->sequence;
+  }
+  std::vector<std::string> names;
+  for (auto& [service, sequence] : services)
+    names.push_back(service);
+  remote[peer.node_address] = std::move(services);
+  change_node(peer.node_address, [&](known_node& node) {
+    node.uid = peer.uid;
+    node.services = names;
+  });
+  self->send(link, atom::available_v, std::move(names));
+}
+
+void service_discovery_state::change_node(const std::string& address,
+                                          const std::function<void(known_node&)>& change) {
+  auto i = table.nodes.find(address);
+  auto next = i == table.nodes.end() ? std::make_shared<known_node>()
+                                     : std::make_shared<known_node>(*i->second);
+  if (i == table.nodes.end() && table.nodes.size() >= config.nodes_max)
+    return;
+  table.nodes_by_uid.erase(next->uid);
+  next->address = address;
+  next->last_seen_ms = config.node->time->wall_ms();
+  change(*next);
+  table.nodes_by_uid[next->uid] = next;
+  table.nodes[address] = std::move(next);
+  publish();
+}
+
+void service_discovery_state::link_up(link_actor handle, link_info info) {
+  links[info.link] = {handle, info.peer};
+  change_node(info.peer.node_address, [&](known_node& node) {
+    node.uid = info.peer.uid;
+    node.link = info.link;
+    if (!info.peer.network_address.empty())
+      node.network_addresses = {info.peer.network_address};
+  });
+  self->send(config.store_and_forward, atom::link_up_v, std::move(handle), std::move(info));
+}
+
+void service_discovery_state::link_down(uint64_t link) {
+  auto i = links.find(link);
+  if (i == links.end())
+    return;
+  auto address = i->second.peer.node_address;
+  links.erase(i);
+  change_node(address, [link](known_node& node) {
+    if (node.link == link)
+      node.link = 0;
+  });
+  self->send(config.store_and_forward, atom::link_down_v, link);
+}
+
+void service_discovery_state::publish() {
+  ++table.version;
+  local_services->set(static_cast<double>(table.local.size()));
+  known_nodes->set(static_cast<double>(table.nodes.size()));
+  config.node->routing->publish(std::make_shared<const routing_table>(table));
+}
+
+std::string service_discovery_state::status() const {
+  json::writer out;
+  out.begin_object().key("nodes").begin_array();
+  for (auto& [address, node] : table.nodes) {
+    out.begin_object()
+      .member("address", address)
+      .member("uid", to_string(node->uid))
+      .member("connected", node->link != 0)
+      .member("last_seen_ms", node->last_seen_ms);
+    out.key("network_addresses").begin_array();
+    for (auto& x : node->network_addresses)
+      out.string(x);
+    out.end_array().key("services").begin_array();
+    for (auto& x : node->services)
+      out.string(x);
+    out.end_array().end_object();
+  }
+  out.end_array().end_object();
+  return out.take();
+}
+
+service_discovery_actor::behavior_type
+service_discovery(service_discovery_actor::stateful_pointer<service_discovery_state> self,
+                  service_discovery_config config) {
+  auto& st = self->state;
+  st.config = std::move(config);
+  st.table.node_address = st.config.node->node_address;
+  st.table.provisioned = st.config.provisioned;
+  auto& m = *st.config.node->metrics;
+  st.local_services = &m.get_gauge("rvi_local_services", "Services registered here.");
+  st.known_nodes = &m.get_gauge("rvi_known_nodes", "Nodes seen since start.");
+  st.publish();
+  return {
+    [&st](atom::reg, local_service& x) { return st.register_local(std::move(x)); },
+    [&st](atom::unreg, const std::string& service) { st.unregister_local(service); },
+    [&st](atom::announce, const link_actor& link, const peer_identity& peer) {
+      st.send_announcement(link, peer);
+    },
+    [&st](atom::announce, const link_actor& link, const peer_identity& peer, bool full,
+          const std::vector<announce_entry>& entries) {
+      st.take_announcement(link, peer, full, entries);
+    },
+    [&st](atom::link_up, link_actor& handle, link_info& info) {
+      st.link_up(std::move(handle), std::move(info));
+    },
+    [&st](atom::link_down, uint64_t link) { st.link_down(link); },
+    [&st](atom::status) { return st.status(); },
+  };
+}
+
+} // namespace rvi

@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: MPL-2.0
+
+#include "actors/routing/store_and_forward.hpp"
+
+#include "messages/name.hpp"
+#include "runtime/json/json.hpp"
+#include "runtime/observe/log.hpp"
+
+#include <cassert>
+
+namespace rvi {
+
+namespace {
+
+constexpr const char* component = "store-and-forward";
+constexpr uint64_t busy_retry_ms = 1'000;
+
+caf::error busy(const std::string& why) { return caf::make_error(ec::busy, why); }
+
+} // namespace
+
+// -- store ------------------------------------------------------------------------------------------
+
+void store_and_forward_state::commit(transaction_step step, std::function<void()> done,
+                                     std::function<void(const caf::error&)> failed) {
+  self->request(config.store, caf::infinite, atom::commit_v, std::move(step))
+    .then([done = std::move(done)](atom::committed) { done(); },
+          [failed = std::move(failed)](const caf::error& err) {
+            log::error(component, "the store refused a step", {{"error", describe(err)}});
+            if (failed)
+              failed(err);
+          });
+}
+
+void store_and_forward_state::commit_later(transaction_step step) {
+  commit(std::move(step), [] {});
+}
+
+// -- start ------------------------------------------------------------------------------------------
+
+void store_and_forward_state::when_ready(std::function<void()> work) {
+  if (ready)
+    work();
+  else
+    waiting_for_ready.push_back(std::move(work));
+}
+
+void store_and_forward_state::recover() {
+  auto found = std::make_shared<ledger::recovered>();
+  auto due = std::make_shared<std::optional<uint64_t>>();
+  commit(
+    [found, due](transaction& t) -> caf::error {
+      auto x = ledger::recover(t);
+      if (!x)
+        return std::move(x.error());
+      auto first = ledger::next_due(t);
+      if (!first)
+        return std::move(first.error());
+      *found = std::move(*x);
+      *due = *first;
+      return {};
+    },
+    [this, found, due] {
+      next_due_ms = due->value_or(0);
+      recovered(*found);
+    },
+    [this](const caf::error& err) { self->quit(err); });
+}
+
+void store_and_forward_state::recovered(const ledger::recovered& x) {
+  next_seq = x.next_seq;
+  next_queue = x.next_queue;
+  uint64_t items = 0;
+  for (auto& found : x.queues) {
+    auto q = std::make_shared<waiting_queue>();
+    q->number = found.number;
+    q->name = found.name;
+    q->named = true;
+    q->items = found.items;
+    q->bytes = found.bytes;
+    q->complete = false;
+    if (found.name.starts_with("$reply/"))
+      if (auto bytes = crypto::unhex(std::string_view{found.name}.substr(7));
+          bytes && bytes->size() == 16)
+        std::copy_n(bytes->begin(), 16,
+                    reinterpret_cast<char*>(q->reply_to.emplace().data()));
+    queues.emplace(q->name, q);
+    items += found.items;
+  }
+  counts.waiting->set(static_cast<double>(items));
+  unknown_outcomes = x.dispatched;
+  if (items + unknown_outcomes.size() > 0)
+    log::info(component, "recovered",
+              {{"waiting", items}, {"handed_over", unknown_outcomes.size()}});
+  ready = true;
+  for (auto& work : std::exchange(waiting_for_ready, {}))
+    work();
+  if (edge)
+    answer_unknown(std::exchange(unknown_outcomes, {}));
+  pump_all();
+}
+
+/// Promise 3: what was handed over before a crash is reported, run again only if it may be.
+void store_and_forward_state::answer_unknown(const std::vector<std::string>& ids) {
+  if (ids.empty())
+    return;
+  struct split {
+    batch rpcs;
+    std::vector<std::pair<std::string, ledger::waiting_item>> held;
+    uint64_t dead = 0;
+  };
+  auto found = std::make_shared<split>();
+  auto step = [ids, found](transaction& t) -> caf::error {
+    *found = {};
+    for (auto& id : ids) {
+      auto x = ledger::find(t, id);
+      if (!x)
+        return std::move(x.error());
+      if (!*x || (*x)->state() != storage::DISPATCHED)
+        continue;
+      auto content = ledger::content(t, **x);
+      if (!content)
+        continue;
+      caf::error err;
+      if ((*x)->idempotent()) {
+        auto position = ledger::position{static_cast<uint8_t>((*x)->priority()), (*x)->record()};
+        found->held.push_back({(*x)->target(), {position, id, *content, {}, (*content)->size()}});
+      } else if ((*content)->header.kind == request_kind::rpc) {
+        found->rpcs.push_back(*content);
+      } else {
+        ++found->dead;
+        err = ledger::dead_letter(t, id, "the node ended between hand-over and receipt");
+      }
+      if (err)
+        return err;
+    }
+    return {};
+  };
+  commit(std::move(step), [this, found] {
+    counts.dead_letters->add(found->dead);
+    if (!found->rpcs.empty())
+      self->send(edge, atom::reply_v, std::move(found->rpcs));
+    for (auto& [target, item] : found->held) {
+      handed_over[item.id] = {queue_for(target), item};
+      undelivered_again({{ledger::id_of(item.id)}});
+    }
+  });
+}
+
+// -- what services ask --------------------------------------------------------------------------------
+
+namespace {
+
+/// One request on its way into the store.
+struct entry {
+  size_t index = 0; // in the batch asked for
+  envelope_ptr content;
+  store_and_forward_state::queue_ptr queue;
+  ledger::queue_ref reference;
+  uint64_t seq = 0;
+  bool local = false;
+  bool dispatch = false;
+};
+
+ledger::waiting_item item_of(const entry& x, std::string id) {
+  ledger::position at{static_cast<uint8_t>(x.content->header.priority), x.seq};
+  return {at, std::move(id), x.content, std::nullopt, x.content->size()};
+}
+
+} // namespace
+
+caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) {
+  auto promise = self->make_response_promise<std::vector<caf::error>>();
+  when_ready([this, promise, x = std::move(x)]() mutable {
+    auto errors = std::make_shared<std::vector<caf::error>>(x.size());
+    auto entries = std::make_shared<std::vector<entry>>();
+    auto table = config.node->routing->load();
+    std::map<waiting_queue*, uint64_t> dispatching;
+    for (size_t i = 0; i < x.size(); ++i) {
+      auto q = queue_for(x[i]->header.target);
+      if (q->items >= config.items_per_queue_max || q->bytes >= config.bytes_per_queue_max) {
+        (*errors)[i] = busy("too much waits for " + q->name);
+        counts.refused->add();
+        continue;
+      }
+      auto to = table->resolve(x[i]->header.target);
+      bool local = to.to == route::where::local;
+      bool dispatch = local && edge && !to.service.empty() && q->items == 0
+                      && handed_over.size() + dispatching[q.get()] < config.local_in_flight_max;
+      if (dispatch)
+        ++dispatching[q.get()];
+      auto ref = reference(q);
+      if (dispatch)
+        ref.idempotent = table->local.find(to.service)->second.idempotent;
+      entries->push_back({i, x[i], q, std::move(ref), next_seq++, local, dispatch});
+      next_due_ms = next_due_ms == 0 ? x[i]->header.expires_ms
+                                     : std::min(next_due_ms, x[i]->header.expires_ms);
+      config.node->record(x[i]->header.id, 6, false, "schedule");
+    }
+    auto step = [entries](transaction& t) -> caf::error {
+      for (auto& e : *entries) {
+        auto err = e.local
+                     ? ledger::accept_local(t, *e.content, e.reference, e.seq, e.dispatch)
+                     : ledger::accept(t, *e.content, e.reference, e.seq);
+        if (err)
+          return err;
+      }
+      return {};
+    };
+    auto done = [this, promise, entries, errors]() mutable {
+      promise.deliver(std::move(*errors));
+      std::map<queue_ptr, std::vector<ledger::waiting_item>> dispatched;
+      std::set<queue_ptr> touched;
+      for (auto& e : *entries) {
+        counts.accepted->add();
+        config.node->record(e.content->header.id, 6, false, "stored");
+        auto id = e.local ? ledger::inbound_key(e.content->header.id)
+                          : ledger::originated_key(e.content->header.id);
+        if (e.dispatch) {
+          dispatched[e.queue].push_back(item_of(e, std::move(id)));
+        } else {
+          entered(e.queue, item_of(e, std::move(id)));
+          touched.insert(e.queue);
+        }
+      }
+      for (auto& [q, items] : dispatched)
+        hand_over(q, std::move(items));
+      for (auto& q : touched)
+        pump(q);
+    };
+    auto failed = [promise, errors](const caf::error& err) mutable {
+      for (auto& e : *errors)
+        if (!e)
+          e = err;
+      promise.deliver(std::move(*errors));
+    };
+    commit(std::move(step), std::move(done), std::move(failed));
+  });
+  return promise;
+}
+
+caf::result<std::vector<caf::error>> store_and_forward_state::reply(batch x) {
+  auto promise = self->make_response_promise<std::vector<caf::error>>();
+  when_ready([this, promise, x = std::move(x)]() mutable {
+    auto errors = std::make_shared<std::vector<caf::error>>(x.size());
+    auto entries = std::make_shared<std::vector<entry>>();
+    for (size_t i = 0; i < x.size(); ++i) {
+      bool local = x[i]->header.id.origin == config.node->uid;
+      auto q = local ? queue_for(x[i]->header.target) : reply_queue_for(x[i]->header.id.origin);
+      entries->push_back({i, x[i], q, reference(q), next_seq++, local, false});
+    }
+    // A reply that is refused (its request has ended) must not stop the others.
+    auto step = [entries, errors](transaction& t) -> caf::error {
+      for (auto& e : *entries) {
+        (*errors)[e.index]
+          = e.local ? ledger::reply_local(t, *e.content, e.reference, e.seq)
+                    : ledger::reply(t, *e.content, e.reference, e.seq);
+        auto code = code_of((*errors)[e.index]);
+        if (code == ec::store_failed || code == ec::store_full)
+          return (*errors)[e.index];
+      }
+      return {};
+    };
+    auto done = [this, promise, entries, errors]() mutable {
+      std::set<queue_ptr> touched;
+      for (auto& e : *entries) {
+        if ((*errors)[e.index])
+          continue;
+        config.node->record(e.content->header.id, 6, true, "stored");
+        auto item = item_of(e, e.local ? ledger::originated_key(e.content->header.id)
+                                       : ledger::inbound_key(e.content->header.id));
+        if (e.local) {
+          entered(e.queue, item);
+          announce_outcome(e.queue, std::move(item));
+        } else {
+          entered(e.queue, std::move(item));
+          touched.insert(e.queue);
+        }
+      }
+      promise.deliver(std::move(*errors));
+      for (auto& q : touched)
+        pump(q);
+    };
+    auto failed = [promise, errors](const caf::error& err) mutable {
+      for (auto& e : *errors)
+        e = err;
+      promise.deliver(std::move(*errors));
+    };
+    commit(std::move(step), std::move(done), std::move(failed));
+  });
+  return promise;
+}
+
+caf::result<outcome_notice> store_and_forward_state::outcome(const transaction_id& id) {
+  auto promise = self->make_response_promise<outcome_notice>();
+  auto found = std::make_shared<std::optional<outcome_notice>>();
+  transaction_step step = [found, id](transaction& t) -> caf::error {
+    auto x = ledger::outcome(t, id);
+    if (!x)
+      return std::move(x.error());
+    *found = std::move(*x);
+    return {};
+  };
+  self->request(config.store, caf::infinite, atom::read_v, std::move(step))
+    .then(
+      [promise, found](atom::done) mutable {
+        if (*found)
+          promise.deliver(std::move(**found));
+        else
+          promise.deliver(caf::make_error(ec::not_found, std::string{"no such transaction id"}));
+      },
+      [promise](caf::error& err) mutable { promise.deliver(std::move(err)); });
+  return promise;
+}
+
+void store_and_forward_state::receipts(const std::vector<receipt>& xs) {
+  std::set<queue_ptr> touched;
+  for (auto& x : xs) {
+    auto key = x.outcome ? ledger::originated_key(x.id) : ledger::inbound_key(x.id);
+    auto i = handed_over.find(key);
+    if (i == handed_over.end())
+      continue;
+    auto [queue, item] = std::move(i->second);
+    handed_over.erase(i);
+    touched.insert(queue);
+    if (x.outcome) {
+      if (x.what == receipt::status::lost) {
+        queue->in_flight.erase(item.at);
+        queue->stalled = true;
+        put_back(queue, std::move(item));
+        continue;
+      }
+      left(queue, item);
+      commit_later([key](transaction& t) { return ledger::delivered(t, key); });
+    } else if (x.what == receipt::status::taken) {
+      if (item.content->header.kind == request_kind::message)
+        commit_later([key](transaction& t) { return ledger::taken(t, key); });
+    } else if (x.what == receipt::status::lost) {
+      auto table = config.node->routing->load();
+      auto service = table->local.find(table->find_local(queue->name));
+      bool again = x.untouched || (service != table->local.end() && service->second.idempotent);
+      if (again) {
+        handed_over[key] = {queue, std::move(item)};
+        undelivered_again({{x.id}});
+      } else if (item.content->header.kind == request_kind::message) {
+        counts.dead_letters->add();
+        commit_later([key](transaction& t) {
+          return ledger::dead_letter(t, key, "the service's connection ended before its receipt");
+        });
+      }
+    } else if (item.content->header.kind == request_kind::message) {
+      counts.dead_letters->add();
+      commit_later([key, why = x.error](transaction& t) {
+        return ledger::dead_letter(t, key, "refused by the service: " + why.substr(0, 256));
+      });
+    }
+  }
+  for (auto& q : touched)
+    pump(q);
+}
+
+void store_and_forward_state::undelivered_again(const undelivered& x) {
+  for (auto& id : x.ids) {
+    auto outcome = handed_over.find(ledger::originated_key(id));
+    if (outcome != handed_over.end()) {
+      auto [queue, item] = std::move(outcome->second);
+      handed_over.erase(outcome);
+      queue->in_flight.erase(item.at);
+      queue->stalled = true;
+      put_back(queue, std::move(item));
+      continue;
+    }
+    auto i = handed_over.find(ledger::inbound_key(id));
+    if (i == handed_over.end())
+      continue;
+    auto key = i->first;
+    auto [queue, item] = std::move(i->second);
+    handed_over.erase(i);
+    auto ref = reference(queue);
+    queue->stalled = true;
+    commit([key, ref](transaction& t) { return ledger::hold_again(t, key, ref); },
+           [this, queue = queue, item = item] {
+             entered(queue, item);
+             pump(queue); // its service may have come back meanwhile
+           });
+  }
+}
+
+void store_and_forward_state::service_available(const std::string& service) {
+  when_ready([this, service] {
+    for (auto& [name, q] : queues)
+      if (!q->reply_to && is_below(name, service))
+        q->stalled = false;
+    pump_all();
+  });
+}
+
+// -- behaviour ----------------------------------------------------------------------------------------
+
+store_and_forward_actor::behavior_type
+store_and_forward(store_and_forward_actor::stateful_pointer<store_and_forward_state> self,
+                  store_and_forward_config config) {
+  auto& st = self->state;
+  st.config = std::move(config);
+  st.clock.emplace(st.config.node->time, st.config.skew_ms_max);
+  auto& m = *st.config.node->metrics;
+  auto count = [&m](const char* name, const char* help) { return &m.get_counter(name, help); };
+  st.counts.accepted = count("rvi_requests_accepted_total", "Requests of local services kept.");
+  st.counts.refused = count("rvi_requests_refused_total", "Requests refused at a bound.");
+  st.counts.transmitted = count("rvi_envelopes_transmitted_total", "Envelopes sent to peers.");
+  st.counts.received = count("rvi_envelopes_received_total", "Verified envelopes from peers.");
+  st.counts.duplicates = count("rvi_duplicates_total", "Envelopes received again.");
+  st.counts.late_replies = count("rvi_late_replies_total", "Replies after the outcome.");
+  st.counts.dispatched = count("rvi_requests_dispatched_total", "Requests handed to services.");
+  st.counts.expired = count("rvi_requests_expired_total", "Requests whose time was up.");
+  st.counts.dead_letters = count("rvi_dead_letters_total", "Messages handed over without receipt.");
+  st.counts.waiting = &m.get_gauge("rvi_queue_items", "What waits in the store.");
+  st.recover();
+  self->delayed_send(self, st.config.tick, atom::tick_v);
+  return {
+    [&st](atom::schedule, batch& x) { return st.schedule(std::move(x)); },
+    [&st](atom::reply, batch& x) { return st.reply(std::move(x)); },
+    [&st](atom::received, link_actor& link, uint64_t number, batch& x, custody_report& refused) {
+      st.received(std::move(link), number, std::move(x), std::move(refused));
+    },
+    [&st](atom::custody, uint64_t link, const custody_report& x) { st.custody(link, x); },
+    [&st](atom::credit, uint64_t link, const credit_grant& x) { st.credit(link, x); },
+    [&st](atom::link_up, link_actor& handle, link_info& info) {
+      st.link_up(std::move(handle), std::move(info));
+    },
+    [&st](atom::link_down, uint64_t link) { st.link_down(link); },
+    [&st](atom::available, const std::string& service) { st.service_available(service); },
+    [&st](atom::receipt, const std::vector<receipt>& xs) { st.receipts(xs); },
+    [&st](atom::invoke, const undelivered& x) { st.undelivered_again(x); },
+    [&st](atom::outcome, const transaction_id& id) { return st.outcome(id); },
+    [&st](atom::status) { return st.status(); },
+    [&st](atom::attach, service_edge_actor& edge) {
+      st.edge = std::move(edge);
+      if (st.ready)
+        st.answer_unknown(std::exchange(st.unknown_outcomes, {}));
+      st.when_ready([&st] { st.pump_all(); });
+    },
+    [&st](atom::attach, data_link_actor& data_link) {
+      st.data_link = std::move(data_link);
+      st.when_ready([&st] { st.pump_all(); });
+    },
+    [&st](atom::tick) {
+      st.tick();
+      st.self->delayed_send(st.self, st.config.tick, atom::tick_v);
+    },
+  };
+}
+
+} // namespace rvi

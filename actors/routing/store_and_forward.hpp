@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// Keeps requests until they can be delivered (HLD 5.4, 13): outbound until the next hop has them,
+// inbound until their service takes them, outcomes until the requesting service has them. What waits
+// lives in the store; memory holds the front of each queue.
+
+#pragma once
+
+#include "actors/node/context.hpp"
+#include "actors/routing/expiry_clock.hpp"
+#include "actors/routing/request_ledger.hpp"
+#include "messages/actors.hpp"
+
+#include <caf/typed_event_based_actor.hpp>
+#include <caf/stateful_actor.hpp>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace rvi {
+
+struct store_and_forward_config {
+  node_context_ptr node;
+  store_actor store;
+  uint64_t items_per_queue_max = 1'000'000;
+  uint64_t bytes_per_queue_max = 4ULL << 30;
+  size_t loaded_items_max = 1'024; // of one queue, in memory
+  size_t load_bytes_max = 4 << 20; // in one read
+  size_t local_in_flight_max = 1'024; // handed to services of one queue, no receipt yet
+  uint64_t retry_ms = 1'000;
+  uint64_t skew_ms_max = 5 * 60 * 1'000;
+  std::chrono::milliseconds tick{100};
+};
+
+struct store_and_forward_state {
+  static constexpr const char* name = "store-and-forward";
+
+  /// All that waits for one name (or, for replies, one node).
+  struct waiting_queue {
+    uint32_t number = 0;
+    std::string name;
+    std::optional<node_uid> reply_to; // a queue of replies to this node
+    bool named = false;               // its name is in the store
+    uint64_t items = 0;               // in the store's queue
+    uint64_t bytes = 0;
+    std::map<ledger::position, ledger::waiting_item> loaded; // ready to go, oldest first
+    std::set<ledger::position> in_flight;
+    bool complete = true; // nothing waits in the store beyond `loaded` and `in_flight`
+    ledger::position load_from;
+    bool loading = false;
+    bool changed_while_loading = false;
+    std::set<ledger::position> settled_while_loading;
+    bool stalled = false; // its service could not take the front; `available` wakes it
+    uint64_t blocked_until_ms = 0; // refused for now
+  };
+  using queue_ptr = std::shared_ptr<waiting_queue>;
+
+  struct flight {
+    queue_ptr queue;
+    ledger::waiting_item item;
+  };
+
+  struct link_state {
+    link_actor handle;
+    link_info info;
+    uint64_t credit_envelopes = 0;
+    uint64_t credit_bytes = 0;
+    bool used = false; // something came over it
+    std::map<std::pair<transaction_id, bool>, flight> in_flight; // by id and reply
+  };
+
+  explicit store_and_forward_state(store_and_forward_actor::pointer self) : self(self) {}
+
+  // -- start ------------------------------------------------------------------------------------
+  void recover();
+  void recovered(const ledger::recovered& x);
+  void answer_unknown(const std::vector<std::string>& ids);
+  /// Runs `work` now, or once the store has been read.
+  void when_ready(std::function<void()> work);
+
+  // -- what services ask --------------------------------------------------------------------------
+  caf::result<std::vector<caf::error>> schedule(batch x);
+  caf::result<std::vector<caf::error>> reply(batch x);
+  caf::result<outcome_notice> outcome(const transaction_id& id);
+  void receipts(const std::vector<receipt>& xs);
+  void undelivered_again(const undelivered& x);
+  void service_available(const std::string& service);
+
+  // -- what peers send ----------------------------------------------------------------------------
+  void received(link_actor link, uint64_t number, batch x, custody_report refused);
+  void custody(uint64_t link, const custody_report& x);
+  void refused_by_peer(flight x, const refusal& why);
+  void credit(uint64_t link, const credit_grant& x);
+  void link_up(link_actor handle, link_info info);
+  void link_down(uint64_t link);
+
+  // -- queues ---------------------------------------------------------------------------------------
+  queue_ptr queue_for(const std::string& name);
+  queue_ptr reply_queue_for(const node_uid& uid);
+  ledger::queue_ref reference(const queue_ptr& q);
+  /// The item is in the store now and waits.
+  void entered(const queue_ptr& q, ledger::waiting_item item);
+  /// It does not wait any more.
+  void left(const queue_ptr& q, const ledger::waiting_item& item);
+  void pump(const queue_ptr& q);
+  void pump_all();
+  void load_more(const queue_ptr& q);
+  void loaded(const queue_ptr& q, std::vector<ledger::waiting_item> items, size_t asked);
+  route route_of(const waiting_queue& q) const;
+  link_state* link_of(const route& x);
+  void transmit(const queue_ptr& q, link_state& link);
+  void demand_link(const waiting_queue& q, const route& x);
+  void dispatch(const queue_ptr& q);
+  void dispatch_marked(const queue_ptr& q, std::vector<ledger::waiting_item> items);
+  void hand_over(const queue_ptr& q, std::vector<ledger::waiting_item> items);
+  /// An outcome has just become durable: its service hears of it at once.
+  void announce_outcome(const queue_ptr& q, ledger::waiting_item item);
+  /// Puts the item back in front of its queue.
+  void put_back(const queue_ptr& q, ledger::waiting_item item);
+
+  // -- time -----------------------------------------------------------------------------------------
+  void tick();
+  void expire_due();
+  struct due_request {
+    std::string id;
+    std::string source;
+  };
+  void expire(const std::vector<due_request>& xs);
+
+  // -- store ----------------------------------------------------------------------------------------
+  /// Runs a step durably, then `done`; on an error `failed`.
+  void commit(transaction_step step, std::function<void()> done,
+              std::function<void(const caf::error&)> failed = nullptr);
+  /// A step nobody waits for; an error is logged.
+  void commit_later(transaction_step step);
+
+  std::string status() const;
+
+  store_and_forward_actor::pointer self;
+  store_and_forward_config config;
+  std::optional<expiry_clock> clock;
+  service_edge_actor edge;
+  data_link_actor data_link;
+  bool ready = false;
+  std::vector<std::function<void()>> waiting_for_ready;
+  std::vector<std::string> unknown_outcomes; // handed over before a crash
+  uint64_t next_seq = 1;
+  uint32_t next_queue = 1;
+  uint64_t next_due_ms = 0;
+  bool expiring = false;
+  uint64_t next_demand_ms = 0;
+  std::map<std::string, queue_ptr> queues; // ordered, so that runs repeat
+  std::map<uint64_t, link_state> links;
+  std::map<node_uid, uint64_t> links_by_uid;
+  std::map<std::string, flight> handed_over; // to services, by `ids` key
+  struct {
+    metrics::counter* accepted = nullptr;
+    metrics::counter* refused = nullptr;
+    metrics::counter* transmitted = nullptr;
+    metrics::counter* received = nullptr;
+    metrics::counter* duplicates = nullptr;
+    metrics::counter* late_replies = nullptr;
+    metrics::counter* dispatched = nullptr;
+    metrics::counter* expired = nullptr;
+    metrics::counter* dead_letters = nullptr;
+    metrics::gauge* waiting = nullptr;
+  } counts;
+};
+
+store_and_forward_actor::behavior_type
+store_and_forward(store_and_forward_actor::stateful_pointer<store_and_forward_state> self,
+                  store_and_forward_config config);
+
+} // namespace rvi

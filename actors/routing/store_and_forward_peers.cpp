@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// What store and forward does with envelopes from peers (HLD 8.13, 13.2) and with time (13.1).
+
+#include "actors/routing/store_and_forward.hpp"
+
+#include "runtime/json/json.hpp"
+#include "runtime/observe/log.hpp"
+
+namespace rvi {
+
+namespace {
+
+constexpr const char* component = "store-and-forward";
+constexpr size_t expire_items_max = 1'024;
+
+struct arrival {
+  envelope_ptr content;
+  store_and_forward_state::queue_ptr queue;
+  ledger::queue_ref reference;
+  uint64_t seq = 0;
+  bool dispatch = false;
+  // Set by the step:
+  ledger::received received = ledger::received::stored;
+  ledger::replied replied = ledger::replied::unexpected;
+};
+
+using arrivals = std::vector<arrival>;
+
+caf::error keep(transaction& t, arrival& x) {
+  if (x.content->header.is_reply()) {
+    auto result = ledger::receive_reply(t, *x.content, x.reference, x.seq);
+    if (!result)
+      return std::move(result.error());
+    x.replied = *result;
+    return {};
+  }
+  auto result = ledger::receive(t, *x.content, x.content->header.id.origin, x.reference, x.seq,
+                                x.dispatch);
+  if (!result)
+    return std::move(result.error());
+  x.received = *result;
+  return {};
+}
+
+/// What the peer hears about one arrival.
+void report(custody_report& out, const arrival& x) {
+  auto& header = x.content->header;
+  bool reply = header.is_reply();
+  if (!reply && x.received == ledger::received::replayed)
+    out.refused.push_back({header.id, false,
+                           caf::make_error(ec::replay, std::string{"another request had this id"}),
+                           true, 0});
+  else if (reply && x.replied == ledger::replied::unexpected)
+    out.refused.push_back(
+      {header.id, true,
+       caf::make_error(ec::unauthorized, std::string{"no request of ours has this reply"}), true,
+       0});
+  else
+    out.accepted.push_back({header.id, reply});
+}
+
+} // namespace
+
+void store_and_forward_state::received(link_actor link, uint64_t number, batch x,
+                                       custody_report refused) {
+  if (!ready) {
+    when_ready([this, link, number, x, refused] { received(link, number, x, refused); });
+    return;
+  }
+  auto over = links.find(number);
+  if (over != links.end() && !over->second.used && !x.empty()
+      && !x.front()->header.is_reply()) {
+    over->second.used = true; // step 10 came before the request that it is a step of
+    auto& header = x.front()->header;
+    config.node->trace->add_at(over->second.info.up_us, to_bytes(header.id), 10,
+                               header.is_reply(), "data link available");
+  }
+  counts.received->add(x.size());
+  auto table = config.node->routing->load();
+  auto xs = std::make_shared<arrivals>();
+  std::map<waiting_queue*, size_t> dispatching;
+  for (auto& content : x) {
+    auto& header = content->header;
+    auto q = queue_for(header.target);
+    if (!header.is_reply() && q->items >= config.items_per_queue_max) {
+      refused.refused.push_back({header.id, false,
+                                 caf::make_error(ec::busy, "too much waits for " + q->name), false,
+                                 config.retry_ms});
+      continue;
+    }
+    auto ref = reference(q);
+    bool dispatch = false;
+    auto service = table->local.find(table->find_local(header.target));
+    if (!header.is_reply() && edge && service != table->local.end() && q->items == 0
+        && handed_over.size() + dispatching[q.get()] < config.local_in_flight_max) {
+      dispatch = true;
+      ref.idempotent = service->second.idempotent;
+      ++dispatching[q.get()];
+    }
+    next_due_ms = next_due_ms == 0 ? header.expires_ms : std::min(next_due_ms, header.expires_ms);
+    config.node->record(header.id, 13, header.is_reply(), "received");
+    xs->push_back({content, q, std::move(ref), next_seq++, dispatch});
+  }
+  auto report_refused = std::make_shared<custody_report>(std::move(refused));
+  if (xs->empty()) {
+    self->send(link, atom::custody_v, std::move(*report_refused));
+    return;
+  }
+  auto step = [xs](transaction& t) -> caf::error {
+    for (auto& e : *xs)
+      if (auto err = keep(t, e))
+        return err;
+    return {};
+  };
+  auto done = [this, link, xs, report_refused] {
+    std::map<queue_ptr, std::vector<ledger::waiting_item>> dispatched;
+    std::set<queue_ptr> touched;
+    for (auto& e : *xs) {
+      report(*report_refused, e);
+      auto& header = e.content->header;
+      ledger::position at{static_cast<uint8_t>(header.priority), e.seq};
+      if (header.is_reply()) {
+        if (e.replied == ledger::replied::late)
+          counts.late_replies->add();
+        if (e.replied != ledger::replied::ended)
+          continue;
+        ledger::waiting_item item{at, ledger::originated_key(header.id), nullptr, std::nullopt, 0};
+        entered(e.queue, item);
+        announce_outcome(e.queue, std::move(item));
+        continue;
+      }
+      ledger::waiting_item item{at, ledger::inbound_key(header.id), e.content, std::nullopt,
+                                e.content->size()};
+      if (e.received == ledger::received::dispatched) {
+        dispatched[e.queue].push_back(std::move(item));
+      } else if (e.received == ledger::received::stored) {
+        entered(e.queue, std::move(item));
+        touched.insert(e.queue);
+      } else {
+        counts.duplicates->add();
+      }
+    }
+    self->send(link, atom::custody_v, std::move(*report_refused));
+    for (auto& [q, items] : dispatched)
+      hand_over(q, std::move(items));
+    for (auto& q : touched)
+      pump(q);
+  };
+  auto failed = [this, link, xs, report_refused](const caf::error&) {
+    for (auto& e : *xs)
+      report_refused->refused.push_back(
+        {e.content->header.id, e.content->header.is_reply(),
+         caf::make_error(ec::busy, std::string{"the store takes nothing now"}), false,
+         config.retry_ms});
+    self->send(link, atom::custody_v, std::move(*report_refused));
+  };
+  commit(std::move(step), std::move(done), std::move(failed));
+}
+
+// -- time ---------------------------------------------------------------------------------------------
+
+void store_and_forward_state::tick() {
+  if (clock->follow_wall())
+    log::warning(component, "the wall clock jumped; requests keep their own time");
+  if (!ready)
+    return;
+  auto now = clock->now_ms();
+  for (auto& [name, q] : queues)
+    if (q->blocked_until_ms != 0 && q->blocked_until_ms <= now) {
+      q->blocked_until_ms = 0;
+      pump(queue_ptr{q});
+    }
+  if (next_due_ms != 0 && next_due_ms <= now)
+    expire_due();
+  if (next_demand_ms <= now) {
+    next_demand_ms = now + config.retry_ms;
+    std::erase_if(queues, [](auto& x) {
+      auto& q = *x.second;
+      return q.items == 0 && q.in_flight.empty() && !q.loading && x.second.use_count() == 1;
+    });
+    pump_all();
+  }
+}
+
+void store_and_forward_state::expire_due() {
+  if (expiring)
+    return;
+  expiring = true;
+  auto found = std::make_shared<std::vector<due_request>>();
+  transaction_step step = [found, now = clock->now_ms()](transaction& t) -> caf::error {
+    found->clear();
+    auto ids = ledger::due(t, now, expire_items_max);
+    if (!ids)
+      return std::move(ids.error());
+    for (auto& id : *ids) {
+      auto x = ledger::find(t, id);
+      if (!x)
+        return std::move(x.error());
+      if (*x)
+        found->push_back({id, (*x)->source()});
+    }
+    return {};
+  };
+  self->request(config.store, caf::infinite, atom::read_v, std::move(step))
+    .then([this, found](atom::done) { expire(*found); },
+          [this](const caf::error&) { expiring = false; });
+}
+
+void store_and_forward_state::expire(const std::vector<due_request>& xs) {
+  struct work {
+    std::string id;
+    queue_ptr source;
+    ledger::queue_ref reference;
+    uint64_t seq = 0;
+    ledger::expired_item result;
+  };
+  auto items = std::make_shared<std::vector<work>>();
+  for (auto& x : xs) {
+    auto q = queue_for(x.source);
+    items->push_back({x.id, q, reference(q), next_seq++, {}});
+  }
+  auto next = std::make_shared<std::optional<uint64_t>>();
+  auto step = [items, next, now = clock->now_ms()](transaction& t) -> caf::error {
+    for (auto& x : *items) {
+      auto result = ledger::expire(t, x.id, now, x.reference, x.seq);
+      if (!result && code_of(result.error()) != ec::not_found)
+        return std::move(result.error());
+      if (result)
+        x.result = std::move(*result);
+    }
+    auto first = ledger::next_due(t);
+    if (!first)
+      return std::move(first.error());
+    *next = *first;
+    return {};
+  };
+  auto done = [this, items, next] {
+    expiring = false;
+    next_due_ms = next->value_or(0);
+    for (auto& x : *items) {
+      auto id = ledger::id_of(x.id);
+      if (!x.result.queue.empty()) {
+        ledger::waiting_item gone;
+        gone.at = x.result.at;
+        left(queue_for(x.result.queue), gone);
+        for (auto& [number, link] : links)
+          link.in_flight.erase({id, false});
+      }
+      if (x.result.notify) {
+        counts.expired->add();
+        config.node->record(id, 20, true, "timeout");
+        ledger::waiting_item outcome{
+          {x.result.at.priority, x.seq}, x.id, nullptr, std::nullopt, 0};
+        entered(x.source, outcome);
+        announce_outcome(x.source, std::move(outcome));
+      }
+    }
+  };
+  commit(std::move(step), std::move(done), [this](const caf::error&) { expiring = false; });
+}
+
+std::string store_and_forward_state::status() const {
+  json::writer out;
+  out.begin_object();
+  out.member("ready", ready);
+  out.key("queues").begin_array();
+  for (auto& [name, q] : queues) {
+    if (q->items == 0)
+      continue;
+    out.begin_object().member("name", name).member("items", q->items).member("bytes", q->bytes);
+    out.member("in_flight", uint64_t{q->in_flight.size()}).end_object();
+  }
+  out.end_array();
+  out.member("handed_over", uint64_t{handed_over.size()});
+  out.member("accepted", counts.accepted->value());
+  out.member("transmitted", counts.transmitted->value());
+  out.member("received", counts.received->value());
+  out.member("duplicates", counts.duplicates->value());
+  out.member("dispatched", counts.dispatched->value());
+  out.member("expired", counts.expired->value());
+  out.member("dead_letters", counts.dead_letters->value());
+  out.end_object();
+  return out.take();
+}
+
+} // namespace rvi

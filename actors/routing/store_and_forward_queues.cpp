@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// The queues of store and forward: what enters and leaves them, and how they move towards a link or a
+// local service.
+
+#include "actors/routing/store_and_forward.hpp"
+
+#include "runtime/json/json.hpp"
+#include "runtime/observe/log.hpp"
+
+#include <cassert>
+
+namespace rvi {
+
+namespace {
+
+constexpr const char* component = "store-and-forward";
+constexpr size_t transmit_items_max = 512;
+
+} // namespace
+
+store_and_forward_state::queue_ptr store_and_forward_state::queue_for(const std::string& name) {
+  auto& q = queues[name];
+  if (!q) {
+    q = std::make_shared<waiting_queue>();
+    q->number = next_queue++;
+    q->name = name;
+  }
+  return q;
+}
+
+store_and_forward_state::queue_ptr store_and_forward_state::reply_queue_for(const node_uid& uid) {
+  auto q = queue_for("$reply/" + to_string(uid));
+  q->reply_to = uid;
+  return q;
+}
+
+ledger::queue_ref store_and_forward_state::reference(const queue_ptr& q) {
+  // Naming it again costs one put; forgetting it would lose the queue.
+  return {q->number, q->name, !q->named, false};
+}
+
+void store_and_forward_state::entered(const queue_ptr& q, ledger::waiting_item item) {
+  q->named = true;
+  ++q->items;
+  q->bytes += item.bytes;
+  counts.waiting->add(1);
+  q->changed_while_loading = true;
+  if (q->complete && q->loaded.size() < config.loaded_items_max) {
+    q->loaded.emplace(item.at, std::move(item));
+    return;
+  }
+  if (q->complete) {
+    q->complete = false;
+    q->load_from = item.at;
+  }
+  q->load_from = std::min(q->load_from, item.at);
+}
+
+void store_and_forward_state::left(const queue_ptr& q, const ledger::waiting_item& item) {
+  if (q->items > 0)
+    --q->items;
+  q->bytes -= std::min<uint64_t>(q->bytes, item.bytes);
+  counts.waiting->add(-1);
+  q->in_flight.erase(item.at);
+  q->loaded.erase(item.at);
+  if (q->loading)
+    q->settled_while_loading.insert(item.at);
+}
+
+void store_and_forward_state::put_back(const queue_ptr& q, ledger::waiting_item item) {
+  q->in_flight.erase(item.at);
+  q->loaded.emplace(item.at, std::move(item));
+}
+
+route store_and_forward_state::route_of(const waiting_queue& q) const {
+  auto table = config.node->routing->load();
+  return q.reply_to ? table->resolve_node(*q.reply_to, q.name) : table->resolve(q.name);
+}
+
+store_and_forward_state::link_state* store_and_forward_state::link_of(const route& x) {
+  if (!x.node)
+    return nullptr;
+  auto i = links_by_uid.find(x.node->uid);
+  if (i == links_by_uid.end())
+    return nullptr;
+  auto j = links.find(i->second);
+  return j == links.end() ? nullptr : &j->second;
+}
+
+void store_and_forward_state::pump_all() {
+  std::vector<queue_ptr> waiting;
+  for (auto& [name, q] : queues)
+    if (q->items > 0)
+      waiting.push_back(q);
+  for (auto& q : waiting)
+    pump(q);
+}
+
+void store_and_forward_state::pump(const queue_ptr& q) {
+  if (!ready || q->items == q->in_flight.size())
+    return;
+  if (q->blocked_until_ms > clock->now_ms())
+    return;
+  auto to = route_of(*q);
+  if (to.to == route::where::local && !q->reply_to) {
+    if (!edge || q->stalled || to.service.empty())
+      return;
+    if (q->loaded.empty())
+      load_more(q);
+    else
+      dispatch(q);
+    return;
+  }
+  auto link = link_of(to);
+  if (!link) {
+    demand_link(*q, to);
+    return;
+  }
+  if (q->loaded.empty())
+    load_more(q);
+  else
+    transmit(q, *link);
+}
+
+void store_and_forward_state::load_more(const queue_ptr& q) {
+  if (q->complete || q->loading)
+    return;
+  q->loading = true;
+  q->changed_while_loading = false;
+  q->settled_while_loading.clear();
+  auto found = std::make_shared<std::vector<ledger::waiting_item>>();
+  auto asked = config.loaded_items_max + q->in_flight.size();
+  transaction_step step = [found, number = q->number, from = q->load_from, asked,
+                           bytes = config.load_bytes_max](transaction& t) -> caf::error {
+    auto x = ledger::load(t, number, from, asked, bytes);
+    if (!x)
+      return std::move(x.error());
+    *found = std::move(*x);
+    return {};
+  };
+  self->request(config.store, caf::infinite, atom::read_v, std::move(step))
+    .then([this, q, found, asked](atom::done) { loaded(q, std::move(*found), asked); },
+          [this, q](const caf::error& err) {
+            q->loading = false;
+            q->blocked_until_ms = clock->now_ms() + config.retry_ms;
+            log::error(component, "a queue cannot be read",
+                       {{"queue", q->name}, {"error", describe(err)}});
+          });
+}
+
+void store_and_forward_state::loaded(const queue_ptr& q, std::vector<ledger::waiting_item> items,
+                                     size_t asked) {
+  q->loading = false;
+  bool whole = items.empty() || (items.size() < asked && !q->changed_while_loading);
+  size_t bytes = 0;
+  for (auto& item : items) {
+    auto at = item.at;
+    bytes += item.bytes;
+    if (!q->changed_while_loading || q->load_from <= at)
+      q->load_from = {at.priority, at.seq + 1};
+    if (!q->in_flight.count(at) && !q->settled_while_loading.count(at))
+      q->loaded.emplace(at, std::move(item));
+  }
+  if (whole && bytes < config.load_bytes_max && !q->changed_while_loading)
+    q->complete = true;
+  q->settled_while_loading.clear();
+  if (!q->loaded.empty() || !q->complete)
+    pump(q);
+}
+
+// -- towards a peer -----------------------------------------------------------------------------------
+
+void store_and_forward_state::demand_link(const waiting_queue& q, const route& x) {
+  if (!data_link || x.to != route::where::remote || x.network_addresses.empty())
+    return;
+  setup_request wanted{q.name, x.node ? x.node->address : std::string{}, x.network_addresses, true};
+  if (!q.loaded.empty() && q.loaded.begin()->second.content)
+    config.node->record(q.loaded.begin()->second.content->header.id, 7, q.reply_to.has_value(),
+                        "setup data link");
+  self->send(data_link, atom::setup_v, std::move(wanted));
+}
+
+void store_and_forward_state::transmit(const queue_ptr& q, link_state& link) {
+  batch going;
+  size_t bytes = 0;
+  while (!q->loaded.empty() && going.size() < transmit_items_max) {
+    auto i = q->loaded.begin();
+    auto& item = i->second;
+    if (!item.content || link.credit_envelopes == 0 || item.bytes > link.credit_bytes)
+      break;
+    auto& header = item.content->header;
+    --link.credit_envelopes;
+    link.credit_bytes -= item.bytes;
+    bytes += item.bytes;
+    going.push_back(item.content);
+    q->in_flight.insert(item.at);
+    config.node->record(header.id, 11, header.is_reply(), "transmit");
+    auto key = std::pair{header.id, header.is_reply()};
+    link.in_flight[key] = {q, std::move(item)};
+    q->loaded.erase(i);
+  }
+  if (going.empty())
+    return;
+  counts.transmitted->add(going.size());
+  bool more = going.size() == transmit_items_max;
+  self->send(link.handle, atom::transmit_v, std::move(going));
+  if (more || q->loaded.empty())
+    pump(q);
+}
+
+void store_and_forward_state::link_up(link_actor handle, link_info info) {
+  auto id = info.link;
+  auto old = links_by_uid.find(info.peer.uid);
+  if (old != links_by_uid.end() && old->second != id)
+    link_down(old->second);
+  links_by_uid[info.peer.uid] = id;
+  auto& link = links[id];
+  link.handle = std::move(handle);
+  link.info = std::move(info);
+  for (auto& [name, q] : queues) {
+    if (q->loaded.empty() || !q->loaded.begin()->second.content || link_of(route_of(*q)) != &link)
+      continue;
+    auto waiting = to_bytes(q->loaded.begin()->second.content->header.id);
+    bool reply = q->reply_to.has_value();
+    config.node->trace->add_at(link.info.authorized_us, waiting, 8, reply,
+                               "authorized and announced");
+    config.node->trace->add_at(link.info.up_us, waiting, 9, reply, "data link available");
+  }
+  self->send(link.handle, atom::link_up_v);
+}
+
+void store_and_forward_state::link_down(uint64_t id) {
+  auto i = links.find(id);
+  if (i == links.end())
+    return;
+  auto lost = std::move(i->second);
+  links.erase(i);
+  auto known = links_by_uid.find(lost.info.peer.uid);
+  if (known != links_by_uid.end() && known->second == id)
+    links_by_uid.erase(known);
+  // 14.1: a link error queues what was on its way again.
+  std::set<queue_ptr> touched;
+  for (auto& [key, x] : lost.in_flight) {
+    touched.insert(x.queue);
+    put_back(x.queue, std::move(x.item));
+  }
+  for (auto& q : touched)
+    pump(q);
+}
+
+void store_and_forward_state::credit(uint64_t id, const credit_grant& x) {
+  auto i = links.find(id);
+  if (i == links.end())
+    return;
+  i->second.credit_envelopes += x.envelopes;
+  i->second.credit_bytes += x.bytes;
+  auto uid = i->second.info.peer.uid;
+  std::vector<queue_ptr> waiting;
+  for (auto& [name, q] : queues)
+    if (q->items > q->in_flight.size())
+      waiting.push_back(q);
+  for (auto& q : waiting) {
+    auto to = route_of(*q);
+    if (to.node && to.node->uid == uid)
+      pump(q);
+  }
+}
+
+void store_and_forward_state::custody(uint64_t id, const custody_report& x) {
+  auto i = links.find(id);
+  if (i == links.end())
+    return;
+  auto take = [&](const transaction_id& tid, bool reply) -> std::optional<flight> {
+    auto j = i->second.in_flight.find({tid, reply});
+    if (j == i->second.in_flight.end())
+      return std::nullopt;
+    auto result = std::move(j->second);
+    i->second.in_flight.erase(j);
+    return result;
+  };
+  std::vector<std::string> settled;
+  std::set<queue_ptr> touched;
+  for (auto& accepted : x.accepted) {
+    auto flown = take(accepted.id, accepted.reply);
+    if (!flown)
+      continue;
+    settled.push_back(flown->item.id);
+    left(flown->queue, flown->item);
+    touched.insert(flown->queue);
+  }
+  if (!settled.empty())
+    commit_later([settled](transaction& t) -> caf::error {
+      for (auto& key : settled)
+        if (auto err = ledger::custody(t, key); err && code_of(err) != ec::not_found)
+          return err;
+      return {};
+    });
+  for (auto& refused : x.refused)
+    if (auto flown = take(refused.id, refused.reply))
+      refused_by_peer(std::move(*flown), refused);
+  for (auto& q : touched)
+    pump(q);
+}
+
+void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
+  auto& [queue, item] = x;
+  config.node->record(why.id, 11, why.reply, "refused: " + describe(why.reason));
+  if (!why.permanent) {
+    queue->blocked_until_ms
+      = clock->now_ms() + std::max<uint64_t>(why.retry_after_ms, config.retry_ms);
+    put_back(queue, std::move(item));
+    return;
+  }
+  left(queue, item);
+  if (why.reply) {
+    log::warning(component, "a peer refused a reply",
+                 {{"id", to_string(why.id)}, {"reason", describe(why.reason)}});
+    commit_later([key = item.id](transaction& t) { return ledger::custody(t, key); });
+    return;
+  }
+  auto key = item.id;
+  auto source = queue_for(item.content->header.source);
+  auto ref = reference(source);
+  auto seq = next_seq++;
+  json::writer text;
+  text.begin_object()
+    .member("code", to_string(code_of(why.reason)))
+    .member("message", detail_of(why.reason))
+    .end_object();
+  bool timeout = code_of(why.reason) == ec::timeout;
+  std::string status = timeout ? "timeout" : "refused";
+  std::string detail = timeout ? "no" : text.take();
+  bool rpc = item.content->header.kind == request_kind::rpc;
+  ledger::waiting_item outcome{{item.at.priority, seq}, key, nullptr, std::nullopt, 0};
+  commit([key, status, detail, ref, seq](transaction& t) {
+    return ledger::end(t, key, status, detail, ref, seq);
+  }, [this, source, outcome, rpc] {
+    if (!rpc)
+      return;
+    entered(source, outcome);
+    announce_outcome(source, outcome);
+  });
+}
+
+// -- towards a local service ----------------------------------------------------------------------------
+
+void store_and_forward_state::dispatch(const queue_ptr& q) {
+  std::vector<ledger::waiting_item> outcomes;
+  std::vector<ledger::waiting_item> requests;
+  while (!q->loaded.empty() && handed_over.size() + requests.size() < config.local_in_flight_max
+         && requests.size() < transmit_items_max) {
+    auto i = q->loaded.begin();
+    q->in_flight.insert(i->first);
+    auto& where = i->second.content ? requests : outcomes;
+    where.push_back(std::move(i->second));
+    q->loaded.erase(i);
+  }
+  for (auto& item : outcomes)
+    announce_outcome(q, std::move(item));
+  if (!requests.empty())
+    dispatch_marked(q, std::move(requests));
+}
+
+void store_and_forward_state::dispatch_marked(const queue_ptr& q,
+                                              std::vector<ledger::waiting_item> items) {
+  auto table = config.node->routing->load();
+  auto service = table->local.find(table->find_local(q->name));
+  bool idempotent = service != table->local.end() && service->second.idempotent;
+  auto kept = std::make_shared<std::vector<bool>>();
+  auto shared = std::make_shared<std::vector<ledger::waiting_item>>(std::move(items));
+  commit(
+    [shared, kept, idempotent](transaction& t) -> caf::error {
+      kept->clear();
+      for (auto& item : *shared) {
+        auto marked = ledger::dispatch(t, item.id, idempotent);
+        if (!marked)
+          return std::move(marked.error());
+        kept->push_back(*marked);
+      }
+      return {};
+    },
+    [this, q, shared, kept] {
+      std::vector<ledger::waiting_item> going;
+      for (size_t i = 0; i < shared->size(); ++i) {
+        auto& item = (*shared)[i];
+        left(q, item);
+        if ((*kept)[i])
+          going.push_back(std::move(item));
+      }
+      hand_over(q, std::move(going));
+      pump(q);
+    },
+    [this, q, shared](const caf::error&) {
+      q->blocked_until_ms = clock->now_ms() + config.retry_ms;
+      for (auto& item : *shared)
+        put_back(q, std::move(item));
+    });
+}
+
+void store_and_forward_state::hand_over(const queue_ptr& q,
+                                        std::vector<ledger::waiting_item> items) {
+  batch going;
+  for (auto& item : items) {
+    config.node->record(item.content->header.id, 14, false, "forward to service edge");
+    going.push_back(item.content);
+    auto key = item.id;
+    handed_over[key] = {q, std::move(item)};
+  }
+  counts.dispatched->add(going.size());
+  if (!going.empty())
+    self->send(edge, atom::invoke_v, std::move(going));
+}
+
+void store_and_forward_state::announce_outcome(const queue_ptr& q, ledger::waiting_item item) {
+  q->loaded.erase(item.at);
+  q->in_flight.insert(item.at);
+  auto key = item.id;
+  auto id = ledger::id_of(key);
+  handed_over[key] = {q, std::move(item)};
+  if (!edge) {
+    undelivered_again({{id}});
+    return;
+  }
+  auto found = std::make_shared<std::optional<outcome_notice>>();
+  transaction_step step = [found, id](transaction& t) -> caf::error {
+    auto x = ledger::outcome(t, id);
+    if (!x)
+      return std::move(x.error());
+    *found = std::move(*x);
+    return {};
+  };
+  self->request(config.store, caf::infinite, atom::read_v, std::move(step))
+    .then(
+      [this, found](atom::done) {
+        if (*found)
+          self->send(edge, atom::outcome_v, std::vector<outcome_notice>{std::move(**found)});
+      },
+      [this, id](const caf::error&) { undelivered_again({{id}}); });
+}
+
+} // namespace rvi

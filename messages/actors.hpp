@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// The interface of every actor of a node, in one place, in the HLD's words. Chapter 8's steps are
+// marked where they happen; steps 4, 5, 17 and 18 (resolving) are answered from the routing snapshot
+// (messages/routing_table.hpp) and cost no message.
+
+#pragma once
+
+#include "messages/batches.hpp"
+#include "runtime/error.hpp"
+
+#include <caf/actor.hpp>
+#include <caf/replies_to.hpp>
+#include <caf/type_id.hpp>
+#include <caf/typed_actor.hpp>
+
+CAF_BEGIN_TYPE_ID_BLOCK(rvi, caf::first_custom_type_id)
+
+  // At most ten letters, digits or underscores: CAF 0.17 packs them in 64 bits.
+  CAF_ADD_ATOM(rvi, rvi::atom, admit, "admit")
+  CAF_ADD_ATOM(rvi, rvi::atom, announce, "announce")
+  CAF_ADD_ATOM(rvi, rvi::atom, attach, "attach")
+  CAF_ADD_ATOM(rvi, rvi::atom, authorize, "authorize")
+  CAF_ADD_ATOM(rvi, rvi::atom, available, "available")
+  CAF_ADD_ATOM(rvi, rvi::atom, call, "call")
+  CAF_ADD_ATOM(rvi, rvi::atom, close, "close")
+  CAF_ADD_ATOM(rvi, rvi::atom, closed, "closed")
+  CAF_ADD_ATOM(rvi, rvi::atom, commit, "commit")
+  CAF_ADD_ATOM(rvi, rvi::atom, committed, "committed")
+  CAF_ADD_ATOM(rvi, rvi::atom, connected, "connected")
+  CAF_ADD_ATOM(rvi, rvi::atom, credit, "credit")
+  CAF_ADD_ATOM(rvi, rvi::atom, custody, "custody")
+  CAF_ADD_ATOM(rvi, rvi::atom, done, "done")
+  CAF_ADD_ATOM(rvi, rvi::atom, flush, "flush")
+  CAF_ADD_ATOM(rvi, rvi::atom, introduce, "introduce")
+  CAF_ADD_ATOM(rvi, rvi::atom, invoke, "invoke")
+  CAF_ADD_ATOM(rvi, rvi::atom, learn, "learn")
+  CAF_ADD_ATOM(rvi, rvi::atom, link_down, "link_down")
+  CAF_ADD_ATOM(rvi, rvi::atom, link_up, "link_up")
+  CAF_ADD_ATOM(rvi, rvi::atom, outcome, "outcome")
+  CAF_ADD_ATOM(rvi, rvi::atom, read, "read")
+  CAF_ADD_ATOM(rvi, rvi::atom, receipt, "receipt")
+  CAF_ADD_ATOM(rvi, rvi::atom, received, "received")
+  CAF_ADD_ATOM(rvi, rvi::atom, reg, "register")
+  CAF_ADD_ATOM(rvi, rvi::atom, reload, "reload")
+  CAF_ADD_ATOM(rvi, rvi::atom, reply, "reply")
+  CAF_ADD_ATOM(rvi, rvi::atom, respond, "respond")
+  CAF_ADD_ATOM(rvi, rvi::atom, restart, "restart")
+  CAF_ADD_ATOM(rvi, rvi::atom, schedule, "schedule")
+  CAF_ADD_ATOM(rvi, rvi::atom, setup, "setup")
+  CAF_ADD_ATOM(rvi, rvi::atom, sign, "sign")
+  CAF_ADD_ATOM(rvi, rvi::atom, status, "status")
+  CAF_ADD_ATOM(rvi, rvi::atom, stop, "stop")
+  CAF_ADD_ATOM(rvi, rvi::atom, stopped, "stopped")
+  CAF_ADD_ATOM(rvi, rvi::atom, tick, "tick")
+  CAF_ADD_ATOM(rvi, rvi::atom, transmit, "transmit")
+  CAF_ADD_ATOM(rvi, rvi::atom, unreg, "unregister")
+  CAF_ADD_ATOM(rvi, rvi::atom, verify, "verify")
+  CAF_ADD_ATOM(rvi, rvi::atom, withdraw, "withdraw")
+
+CAF_END_TYPE_ID_BLOCK(rvi)
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::transaction_step)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::transaction_id)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::batch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::draft_batch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::authorized_batch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::custody_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::credit_grant)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::peer_identity)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::session_binding)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::link_info)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::setup_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::local_service)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::undelivered)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::outcome_notice)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::outcome_notice>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::service_call>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::call_result>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::invocation>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::outcome_delivery>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::receipt>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::announce_entry>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::link_status>)
+
+namespace rvi {
+
+/// The STORE actor: the only owner of the disk.
+using store_actor = caf::typed_actor<
+  // Runs the step; answers once it is on disk (group commit), or with the step's own error.
+  caf::replies_to<atom::commit, transaction_step>::with<atom::committed>,
+  // Runs a step that only reads; sees everything sent before it.
+  caf::replies_to<atom::read, transaction_step>::with<atom::done>,
+  // INTERNAL: commits what has queued up.
+  caf::reacts_to<atom::flush>>;
+
+/// The JSON RPC server: where services connect.
+using json_rpc_actor = caf::typed_actor<
+  // Answers to calls.
+  caf::reacts_to<atom::respond, std::vector<call_result>>,
+  // HLD 8.19: hands requests to services; each ends in a receipt.
+  caf::reacts_to<atom::invoke, std::vector<invocation>>,
+  // HLD 8.20: hands outcomes to requesting services; each ends in a receipt.
+  caf::reacts_to<atom::outcome, std::vector<outcome_delivery>>>;
+
+/// One session with a peer, over any kind of link. Everything it is told is a fact.
+using link_actor = caf::typed_actor<
+  // HLD 8.12: sends the batch. Custody comes back through store_and_forward.
+  caf::reacts_to<atom::transmit, batch>,
+  // Tells the peer what is durable here.
+  caf::reacts_to<atom::custody, custody_report>,
+  // Our own signed Authorize (body, signature), or why there is none.
+  caf::reacts_to<atom::introduce, std::string, std::string>,
+  // The peer's Authorize was accepted.
+  caf::reacts_to<atom::admit, peer_identity>,
+  // What we announce: everything (true) or what changed.
+  caf::reacts_to<atom::announce, bool, std::vector<announce_entry>>,
+  // The peer's announcement was accepted; these of its services are available.
+  caf::reacts_to<atom::available, std::vector<std::string>>,
+  // Credentials the peer asked for.
+  caf::reacts_to<atom::learn, std::vector<std::string>>,
+  // A batch whose credential (hash) nobody here knows: the peer is asked, the batch waits.
+  caf::reacts_to<atom::verify, std::string, std::string>,
+  // Credentials asked for have come: batches that wait are checked again.
+  caf::reacts_to<atom::done>,
+  // Store and forward knows this link now: what the peer grants has somebody to use it.
+  caf::reacts_to<atom::link_up>,
+  // Bye with this reason, then the end.
+  caf::reacts_to<atom::close, std::string, std::string>,
+  // INTERNAL: deadlines, keepalive, idle teardown.
+  caf::reacts_to<atom::tick>>;
+
+/// One kind of link (TLS, loopback, ...): dials, listens, and owns the sessions on it.
+using link_driver_actor = caf::typed_actor<
+  // Dials an address; `number` names the attempt and, if it succeeds, the link.
+  caf::reacts_to<atom::setup, uint64_t, std::string>,
+  // Takes new certificates for new sessions.
+  caf::replies_to<atom::reload>::with<atom::done>>;
+
+/// The DATA LINK actor: which link to which node, and when (HLD 5.6, 15).
+using data_link_actor = caf::typed_actor<
+  // HLD 8.7: somebody has something for this node.
+  caf::reacts_to<atom::setup, setup_request>,
+  // A session is authorized and announced both ways.
+  caf::reacts_to<atom::link_up, link_actor, link_info>,
+  // A dial failed or a session ended: its number and why.
+  caf::reacts_to<atom::closed, uint64_t, std::string>,
+  // HLD 15.2: disconnect from this node address.
+  caf::reacts_to<atom::close, std::string>,
+  // A kind of link that can be used: its name and who dials it.
+  caf::reacts_to<atom::attach, std::string, link_driver_actor>,
+  // The sessions and dials under way.
+  caf::replies_to<atom::status>::with<std::vector<link_status>>,
+  // Takes new certificates for new sessions.
+  caf::replies_to<atom::reload>::with<atom::done>,
+  // INTERNAL: dial again.
+  caf::reacts_to<atom::tick>>;
+
+/// The SERVICE EDGE actor coordinates all traffic of local services (HLD 5.3, 10).
+using service_edge_actor = caf::typed_actor<
+  // HLD 8.1 and all other methods of the service API.
+  caf::reacts_to<atom::call, std::vector<service_call>>,
+  // What services made of the requests and outcomes handed to them.
+  caf::reacts_to<atom::receipt, std::vector<receipt>>,
+  // A service's connection ended: its services go with it.
+  caf::reacts_to<atom::closed, client_id>,
+  // HLD 8.14: requests for local services, each durably marked as dispatched. Those no service can
+  // take now come back as `undelivered`.
+  caf::reacts_to<atom::invoke, batch>,
+  // Durable outcomes of requests made here.
+  caf::reacts_to<atom::outcome, std::vector<outcome_notice>>,
+  // Handed over before a crash, and no outcome will be known: these rpcs are answered so.
+  caf::reacts_to<atom::reply, batch>,
+  // The server to answer through.
+  caf::reacts_to<atom::attach, json_rpc_actor>,
+  // Who knows about links.
+  caf::reacts_to<atom::attach, data_link_actor>,
+  // INTERNAL: forgets requests whose time is long up.
+  caf::reacts_to<atom::tick>>;
+
+/// Draws signatures; holds the node's private key.
+using signer_actor = caf::typed_actor<
+  caf::replies_to<atom::sign, std::string>::with<std::string>>;
+
+/// The AUTHORIZATION actor holds credentials, pinned roots and the signing queue (HLD 5.8, 12).
+using authorization_actor = caf::typed_actor<
+  // HLD 8.2-8.3, authorize_local_service: chooses the credential and signs, one by one.
+  caf::replies_to<atom::authorize, draft_batch>::with<authorized_batch>,
+  // HLD 7.6: makes our Authorize for this session; answers the link with `introduce`.
+  caf::reacts_to<atom::introduce, link_actor, session_binding>,
+  // HLD 7.6: checks the peer's Authorize (body, signature); answers the link with `admit`, or closes
+  // it.
+  caf::reacts_to<atom::admit, link_actor, session_binding, std::string, std::string>,
+  // HLD 7.7 step 1: signs announcement entries (AnnouncedService bytes).
+  caf::replies_to<atom::announce, std::vector<std::string>>::with<std::vector<announce_entry>>,
+  // The peer asks for credentials by hash; answers the link with `learn`.
+  caf::reacts_to<atom::learn, link_actor, std::vector<std::string>>,
+  // The peer sent credentials it was asked for; answers the link with `done`, or closes it.
+  caf::reacts_to<atom::learn, std::vector<std::string>, link_actor>,
+  // Answers once the credentials of peers seen before are known again: what they sent before a
+  // restart can be judged then.
+  caf::replies_to<atom::read>::with<atom::done>,
+  // Reads credentials and roots again.
+  caf::replies_to<atom::reload>::with<atom::done>,
+  caf::replies_to<atom::status>::with<std::string>>;
+
+/// The STORE AND FORWARD actor keeps requests until they can be delivered (HLD 5.4, 13).
+using store_and_forward_actor = caf::typed_actor<
+  // HLD 8.6: keeps requests of local services; answers, one by one, once they are durable.
+  caf::replies_to<atom::schedule, batch>::with<std::vector<caf::error>>,
+  // HLD 8.20: keeps replies of local services and marks their requests done, in one transaction.
+  caf::replies_to<atom::reply, batch>::with<std::vector<caf::error>>,
+  // HLD 8.13, 13.2: verified requests and replies from a peer, and what was refused of its batch.
+  caf::reacts_to<atom::received, link_actor, uint64_t, batch, custody_report>,
+  // The peer's custody of what was transmitted on this link.
+  caf::reacts_to<atom::custody, uint64_t, custody_report>,
+  // The peer takes more on this link.
+  caf::reacts_to<atom::credit, uint64_t, credit_grant>,
+  // HLD 8.9-8.10, 13.3.
+  caf::reacts_to<atom::link_up, link_actor, link_info>,
+  caf::reacts_to<atom::link_down, uint64_t>,
+  // HLD 13.4: a local service came or went.
+  caf::reacts_to<atom::available, std::string>,
+  // What services made of requests and outcomes.
+  caf::reacts_to<atom::receipt, std::vector<receipt>>,
+  // These were never handed over: no service could take them.
+  caf::reacts_to<atom::invoke, undelivered>,
+  // How a request made here ended, `pending` if it has not.
+  caf::replies_to<atom::outcome, transaction_id>::with<outcome_notice>,
+  caf::replies_to<atom::status>::with<std::string>,
+  // Upward handles: where requests are dispatched, and who sets up links.
+  caf::reacts_to<atom::attach, service_edge_actor>,
+  caf::reacts_to<atom::attach, data_link_actor>,
+  // INTERNAL: deadlines.
+  caf::reacts_to<atom::tick>>;
+
+/// Checks signatures of incoming batches; stateless but for its cache. Several run side by side.
+using verifier_actor = caf::typed_actor<
+  // HLD 8.15: a Batch frame (serialised) from a link with this id and peer. Hands the result to
+  // store_and_forward as `received`.
+  caf::reacts_to<atom::verify, link_actor, uint64_t, peer_identity, std::string>>;
+
+/// The SERVICE DISCOVERY actor knows which services live where (HLD 5.7, 11). It publishes the
+/// routing snapshot.
+using service_discovery_actor = caf::typed_actor<
+  // HLD 7.1.2, 11.1: a local service; answers once the snapshot has it.
+  caf::replies_to<atom::reg, local_service>::with<atom::done>,
+  caf::reacts_to<atom::unreg, std::string>,
+  // HLD 7.7, 11.5: the link wants our services for this peer; answers it with `announce`.
+  caf::reacts_to<atom::announce, link_actor, peer_identity>,
+  // HLD 7.7, 11.4: what the peer announced, all (true) or a delta. Answers the link with `available`,
+  // or closes it if an entry is outside the peer's rights.
+  caf::reacts_to<atom::announce, link_actor, peer_identity, bool, std::vector<announce_entry>>,
+  // HLD 11.2, 11.6.
+  caf::reacts_to<atom::link_up, link_actor, link_info>,
+  caf::reacts_to<atom::link_down, uint64_t>,
+  caf::replies_to<atom::status>::with<std::string>>;
+
+/// The PROTOCOL actor chooses how a node is spoken to (HLD 5.5, 14): one answer per link, no hop per
+/// batch.
+using protocol_actor = caf::typed_actor<
+  // The protocols a peer offers; answers the one to use, or `protocol_mismatch`.
+  caf::replies_to<atom::setup, std::vector<std::string>>::with<std::string>>;
+
+} // namespace rvi

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// What actors tell each other, as plain structs; the interfaces that carry them are in actors.hpp.
+
+#pragma once
+
+#include "messages/envelope.hpp"
+#include "messages/service_api.hpp"
+
+#include <caf/error.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace rvi {
+
+class transaction;
+
+/// Work done inside one durable transaction of the store. It may run more than once (when a neighbour
+/// in the same commit fails), so it starts by resetting what it answers through its captures.
+using transaction_step = std::function<caf::error(transaction&)>;
+
+using draft_batch = std::vector<draft>;
+
+/// One draft's fate (HLD 8.3): an envelope, or why not.
+struct authorized {
+  envelope_ptr content;
+  caf::error error;
+};
+using authorized_batch = std::vector<authorized>;
+
+/// What was refused on the way in or by a peer.
+struct refusal {
+  transaction_id id;
+  bool reply = false;
+  caf::error reason;
+  bool permanent = true;
+  uint64_t retry_after_ms = 0;
+};
+
+struct custody_id {
+  transaction_id id;
+  bool reply = false;
+};
+
+/// Rvi.proto's `Custody`.
+struct custody_report {
+  std::vector<custody_id> accepted;
+  std::vector<refusal> refused;
+};
+
+/// Rvi.proto's `Credit`.
+struct credit_grant {
+  uint32_t envelopes = 0;
+  uint64_t bytes = 0;
+};
+
+/// One service as its owner announced it, verified.
+struct remote_service {
+  std::string name;
+  uint64_t sequence = 0;
+  bool available = false;
+};
+
+/// Signed bytes of one announcement entry (rvi.proto's `AnnounceEntry`).
+struct announce_entry {
+  std::string service; // AnnouncedService
+  std::string signature;
+  std::string credential_hash;
+};
+
+/// What ties an Authorize to one session.
+struct session_binding {
+  bool client = false; // we dialled
+  std::string own_spki;
+  std::string peer_spki;
+  std::string exporter;        // 32 bytes
+  std::string network_address; // where we can be dialled, host:port; empty: nowhere
+};
+
+/// What a peer proved about itself (HLD 7.6).
+struct peer_identity {
+  node_uid uid{};
+  std::string node_address;
+  std::string network_address;
+  std::string protocol;
+  std::vector<std::string> credential_hashes;
+  std::vector<std::string> sources;
+  std::vector<std::string> destinations;
+  uint64_t expires_ms = 0; // when the last of its credentials ends
+  uint64_t frame_bytes_max = 0;
+};
+
+/// HLD 8.9, 8.10: a link to a node came up.
+struct link_info {
+  uint64_t link = 0; // never used twice
+  peer_identity peer;
+  std::string kind;   // "tls", "loopback"
+  bool dialled = false; // by us
+  uint64_t round_trip_us = 0;
+  uint64_t authorized_us = 0; // boot time, for the trace
+  uint64_t up_us = 0;         // boot time, for the trace
+  std::vector<std::string> services;
+};
+
+/// HLD 8.7, figure 20.
+struct setup_request {
+  std::string target;
+  std::string node_address;
+  std::vector<std::string> network_addresses; // host:port, best first
+  bool urgent = false;
+};
+
+/// What a local service registered (HLD 7.1).
+struct local_service {
+  std::string name; // full, with type where it has one
+  bool idempotent = false;
+};
+
+/// What the service edge answers to a hand-over: the ids no service could take now.
+struct undelivered {
+  std::vector<transaction_id> ids;
+};
+
+struct link_status {
+  uint64_t link = 0;
+  std::string kind;
+  std::string node_address;
+  std::string network_address;
+  std::string state;
+  bool dialled = false;
+  uint64_t round_trip_us = 0;
+  uint64_t in_flight = 0;
+};
+
+} // namespace rvi

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// One signed request or reply on its way through a node: the header, read once, and the exact bytes
+// that were signed. Stages pass batches of pointers; nobody changes an envelope.
+
+#pragma once
+
+#include "messages/transaction_id.hpp"
+#include "runtime/crypto/batch_signature.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace rvi {
+
+/// Numbers of rvi.proto's `Kind`.
+enum class request_kind : uint8_t { rpc = 1, message = 2, reply = 3, error = 4 };
+
+const char* to_string(request_kind x);
+
+/// The fields of `RequestHeader` that a node acts on (rvi.proto gives their meaning).
+struct request_header {
+  request_kind kind = request_kind::rpc;
+  transaction_id id;
+  std::string source;
+  std::string target;
+  uint64_t created_ms = 0;
+  uint64_t expires_ms = 0;
+  std::string credential_hash;
+  std::string arguments_sha256;
+  uint64_t arguments_length = 0;
+  std::string content_type;
+  uint32_t priority = 4;
+  std::string channel;
+  uint64_t settled_below = 0;
+  std::string request_hash;
+
+  bool is_reply() const { return kind == request_kind::reply || kind == request_kind::error; }
+};
+
+using batch_root_ptr = std::shared_ptr<const crypto::batch_root>;
+
+struct envelope {
+  request_header header;
+  std::string header_bytes; // RVI-B1's M_i
+  std::string arguments;
+  batch_root_ptr root;
+  crypto::leaf_proof proof;
+  uint32_t hops = 0;
+  std::vector<node_uid> route;
+
+  size_t size() const { return header_bytes.size() + arguments.size(); }
+};
+
+using envelope_ptr = std::shared_ptr<const envelope>;
+
+/// The unit between actors.
+using batch = std::vector<envelope_ptr>;
+
+/// A request before it is signed (HLD 8.1): authorization chooses the credential and fills the rest.
+struct draft {
+  request_header header;
+  std::string arguments;
+};
+
+} // namespace rvi

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// What a node may do and whom it believes, as one immutable snapshot: steps 15 and 16 of HLD chapter 8
+// are answered from it without a message. Authorization publishes a new one at each change.
+
+#pragma once
+
+#include "messages/credential.hpp"
+#include "messages/envelope.hpp"
+
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace rvi {
+
+/// Holds the latest version of a snapshot; read from any thread.
+template <class T>
+class snapshot {
+public:
+  explicit snapshot(std::shared_ptr<const T> first) : current_(std::move(first)) {}
+  std::shared_ptr<const T> load() const { return std::atomic_load(&current_); }
+  void publish(std::shared_ptr<const T> next) { std::atomic_store(&current_, std::move(next)); }
+
+private:
+  std::shared_ptr<const T> current_;
+};
+
+/// Verified credentials of others, by hash; the least recently used goes first. Thread-safe.
+class credential_cache {
+public:
+  explicit credential_cache(size_t credentials_max) : credentials_max_(credentials_max) {}
+  credential_ptr find(const std::string& hash);
+  void add(const credential_ptr& x);
+  void clear();
+  size_t size() const;
+
+private:
+  mutable std::mutex mutex_;
+  size_t credentials_max_;
+  std::list<credential_ptr> order_; // most recent first
+  std::unordered_map<std::string, std::list<credential_ptr>::iterator> entries_;
+};
+
+struct rights_limits {
+  uint64_t clock_skew_ms = 5 * 60 * 1'000;
+  uint64_t ttl_ms_max = 30ULL * 24 * 3'600 * 1'000;
+};
+
+struct rights {
+  crypto::public_key own_key;
+  std::string node_address;
+  std::vector<credential_ptr> own; // newest first
+  trust_anchors anchors;
+  rights_limits limits;
+  std::shared_ptr<credential_cache> known;
+
+  /// HLD 8.2: the credential that lets `source` reach `target` and is valid until `expires_ms`.
+  /// Error: `unauthorized`, or `credential_expired` if only time stands against it.
+  expected<credential_ptr> choose(std::string_view source, std::string_view target,
+                                  uint64_t now_ms, uint64_t expires_ms) const;
+
+  /// A credential that lets this node answer as `source`.
+  expected<credential_ptr> choose_for_reply(std::string_view source, uint64_t now_ms) const;
+
+  /// True if this node may receive requests for `name` (HLD 7.2 sources).
+  bool may_receive(std::string_view name) const;
+
+  /// HLD 8.15, steps 2 to 5 of RVI-B1's verification: times, credential, patterns, origin. A request
+  /// must be for a name of this node; a reply must come from who may answer as its source.
+  /// Errors: `timeout`, `credential_*`, `unknown_credential`, `unauthorized`.
+  caf::error check_remote(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const;
+
+  /// The credential with this hash: ours, or one a peer has sent.
+  credential_ptr find(const std::string& hash) const;
+};
+
+using rights_snapshot = snapshot<rights>;
+
+} // namespace rvi

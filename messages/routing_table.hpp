@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// Which services and nodes are where, as one immutable snapshot: steps 4, 5, 17 and 18 of HLD chapter 8
+// are answered from it without a message. Service discovery publishes a new one at each change.
+
+#pragma once
+
+#include "messages/batches.hpp"
+#include "messages/rights.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rvi {
+
+/// A node seen before or provisioned (HLD 7.3: it is remembered with what it had).
+struct known_node {
+  node_uid uid{};
+  std::string address;
+  std::vector<std::string> network_addresses;
+  uint64_t link = 0; // 0: not connected now
+  uint64_t last_seen_ms = 0;
+  std::vector<std::string> services; // as last announced
+};
+
+using known_node_ptr = std::shared_ptr<const known_node>;
+
+/// HLD 8.5: an install-time match such as `+:jlr.com/cloud/+` to network addresses.
+struct provisioned_address {
+  std::string pattern;
+  std::vector<std::string> network_addresses;
+};
+
+struct route {
+  enum class where { local, remote, unknown };
+  where to = where::unknown;
+  known_node_ptr node;                        // remote and seen
+  std::vector<std::string> network_addresses; // where to dial, best first
+  std::string_view service;                   // local: the registered service that takes it
+};
+
+struct routing_table {
+  uint64_t version = 0;
+  std::string node_address;
+  std::map<std::string, local_service, std::less<>> local; // by full name without type
+  std::map<std::string, known_node_ptr, std::less<>> nodes; // by node address
+  std::map<node_uid, known_node_ptr> nodes_by_uid;
+  std::vector<provisioned_address> provisioned;
+
+  /// HLD 8.4-8.5 and 8.17-8.18. `local` without a service: the name is this node's, nobody serves it.
+  route resolve(std::string_view target) const;
+
+  /// The same by node, for replies (HLD 8.20).
+  route resolve_node(const node_uid& uid, std::string_view target) const;
+
+  /// HLD 8.18: the registered service that prefix-matches the name, empty if none.
+  std::string_view find_local(std::string_view target) const;
+};
+
+using routing_snapshot = snapshot<routing_table>;
+
+} // namespace rvi

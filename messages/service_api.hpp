@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// What services ask of their node and what they get from it (part 2 of rvi.proto), as plain structs
+// between the service edge and the servers that services connect to.
+
+#pragma once
+
+#include "messages/envelope.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace rvi {
+
+/// Whoever stands behind a connection: "uid:1000" (Unix socket) or "token:default".
+struct principal {
+  std::string name;
+  bool administrator = false; // may ask for status, traces and queues
+};
+
+/// One connection of a service, or one HTTP request; never used twice.
+using client_id = uint64_t;
+
+/// HLD 7.1. Without a network address the connection itself receives the service's requests; without
+/// a connection that lasts (HTTP) and without an address the name is only held, to invoke from.
+struct register_service_call {
+  std::string service;
+  std::string network_address;
+  std::vector<std::string> methods;
+  bool idempotent = false;
+};
+
+struct unregister_service_call {
+  std::string service;
+};
+
+/// HLD 8.1, figure 14.
+struct invoke_call {
+  uint64_t timeout_ms = 0; // absolute, Unix milliseconds
+  std::string requesting_service;
+  std::string target;
+  std::string arguments; // one JSON value, as written
+  bool synch = false;
+  uint32_t priority = 4;
+  std::string channel;
+  bool untyped_allowed = false; // the alias method `message`: a target without type is a message
+};
+
+/// HLD 8.20: a service's reply to an rpc it was given.
+struct reply_call {
+  transaction_id id;
+  std::string arguments; // one JSON value, as written
+};
+
+struct get_outcome_call {
+  transaction_id id;
+};
+
+struct get_available_services_call {
+  std::string pattern; // empty: all
+};
+
+struct get_node_address_call {};
+
+/// Status, traces, queues: for administrators. `method` is get_status, get_trace, get_nodes,
+/// get_links; `argument` its only parameter, if any.
+struct administration_call {
+  std::string method;
+  std::string argument;
+};
+
+using service_request
+  = std::variant<register_service_call, unregister_service_call, invoke_call, reply_call,
+                 get_outcome_call, get_available_services_call, get_node_address_call,
+                 administration_call>;
+
+struct service_call {
+  client_id client = 0;
+  uint64_t token = 0;         // the server's own, comes back in the result
+  bool deliverable = false;   // the connection can receive requests (WebSocket)
+  rvi::principal principal;
+  service_request request;
+};
+
+/// How a request ended, as its requesting service sees it.
+struct outcome_notice {
+  transaction_id id;
+  std::string requesting_service;
+  std::string target;
+  std::string status;     // ok, error, timeout, outcome_unknown, refused, pending
+  std::string dispatched; // with timeout: no, unknown
+  std::string arguments;  // with ok: the reply's JSON value
+  std::string error;      // with error, refused: {"code":…,"message":…}
+};
+
+struct registered_result {
+  std::string service;
+};
+struct accepted_result {
+  transaction_id id;
+};
+struct names_result {
+  std::vector<std::string> names;
+};
+/// Text that already is JSON.
+struct json_result {
+  std::string json;
+};
+struct done_result {};
+
+using service_answer = std::variant<done_result, registered_result, accepted_result,
+                                    outcome_notice, names_result, json_result>;
+
+struct call_result {
+  client_id client = 0;
+  uint64_t token = 0;
+  caf::error error; // none: `answer` holds
+  uint64_t retry_after_ms = 0;
+  service_answer answer;
+};
+
+/// HLD 8.19: a request on its way to a local service.
+struct invocation {
+  client_id client = 0;        // where to; 0: by address
+  std::string network_address; // with client 0
+  envelope_ptr content;
+};
+
+/// An outcome on its way to the requesting service.
+struct outcome_delivery {
+  client_id client = 0;
+  std::string network_address;
+  outcome_notice notice;
+};
+
+/// What became of a hand-over.
+struct receipt {
+  enum class status { taken, refused, lost };
+  transaction_id id;
+  bool outcome = false; // of an outcome_delivery, not an invocation
+  status what = status::taken;
+  // lost: true if nothing can have reached the service
+  bool untouched = false;
+  std::string error; // refused: the service's JSON error object
+};
+
+} // namespace rvi

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// Envelopes to Batch messages and back. Items of one RVI-B1 tree travel together with the hashes that
+// are missing between them; a single item travels with its own path.
+
+#pragma once
+
+#include "messages/batches.hpp"
+#include "messages/envelope.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rvi::wire {
+
+class Batch;
+class Custody;
+
+/// Appends frames (with their lengths) that carry the envelopes in their order, each frame at most
+/// `frame_bytes_max` long. The caller has checked that each envelope fits alone.
+void append_batch_frames(std::string& out, const batch& envelopes, size_t frame_bytes_max);
+
+/// Bytes an envelope needs in a frame of its own, at most.
+size_t frame_bytes_of(const envelope& x);
+
+/// A Batch taken apart: every header is canonical, lengths and hashes of arguments agree and all name
+/// the batch's credential. The signature is not verified yet.
+struct decoded_batch {
+  batch_root_ptr root;
+  batch items;
+  std::vector<std::string> missing_nodes;
+  bool tentative = false;
+};
+
+/// Error: `malformed`, saying which rule is broken.
+expected<decoded_batch> decode_batch(std::string_view batch_bytes, size_t arguments_bytes_max);
+
+/// The root that the items and missing nodes give. Error: `malformed`.
+expected<crypto::digest> root_of(const decoded_batch& x);
+
+void append_custody_frame(std::string& out, const custody_report& x);
+/// Error: `malformed`, also for more than 65,536 ids.
+expected<custody_report> decode_custody(const Custody& x);
+
+} // namespace rvi::wire

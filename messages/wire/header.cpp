@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MPL-2.0
+
+#include "messages/wire/header.hpp"
+
+#include "messages/name.hpp"
+#include "messages/wire/scan.hpp"
+
+#include "rvi.pb.h"
+
+#include <algorithm>
+
+namespace rvi::wire {
+
+namespace {
+
+caf::error malformed(const char* why) { return caf::make_error(ec::malformed, std::string{why}); }
+
+constexpr uint32_t header_version = 1;
+constexpr uint32_t header_fields = 21;
+constexpr uint32_t on_behalf_of_field = 15;
+constexpr uint32_t on_behalf_of_fields = 4;
+
+bool only_known_fields(std::string_view x) {
+  if (!ascending_and_known(x, header_fields))
+    return false;
+  field_scanner scanner{x};
+  while (auto f = scanner.next())
+    if (f->number == on_behalf_of_field && !ascending_and_known(f->content, on_behalf_of_fields))
+      return false;
+  return true;
+}
+
+bool size_is(const std::string& x, size_t n) { return x.size() == n; }
+bool absent_or_size(const std::string& x, size_t n) { return x.empty() || x.size() == n; }
+
+bool names_are_normal(const RequestHeader& x) {
+  auto source = normalise_name(x.source());
+  auto target = normalise_name(x.target());
+  return source && *source == x.source() && target && *target == x.target();
+}
+
+/// Field by field what rvi.proto says; everything but the encoding.
+const char* broken_rule(const RequestHeader& x) {
+  if (x.version() != header_version)
+    return "unknown header version";
+  if (x.kind() < RPC || x.kind() > ERROR)
+    return "unknown request kind";
+  if (x.flags() != 0)
+    return "unknown flag";
+  if (x.durability() != FULL && x.durability() != NONE)
+    return "unknown durability";
+  if (x.priority() > 7)
+    return "priority above 7";
+  if (!size_is(x.transaction_id(), transaction_id_bytes) || !size_is(x.credential_hash(), 32)
+      || !size_is(x.arguments_sha256(), 32) || !absent_or_size(x.request_hash(), 32)
+      || !absent_or_size(x.grant_hash(), 32) || !absent_or_size(x.target_uid(), 16))
+    return "a field of the wrong length";
+  if (x.channel().size() > 128 || x.content_type().size() > 128 || x.data_class().size() > 128)
+    return "a text over 128 bytes";
+  bool reply = x.kind() == REPLY || x.kind() == ERROR;
+  if (reply == x.request_hash().empty())
+    return "request_hash goes with replies only";
+  if (x.expires_ms() <= x.created_ms())
+    return "expires before it was created";
+  if (!names_are_normal(x))
+    return "a name that is not normalised";
+  auto type = type_of(x.target());
+  if (x.kind() == RPC && type != name_type::rpc)
+    return "kind and type prefix differ";
+  if (x.kind() == MESSAGE && type != name_type::message)
+    return "kind and type prefix differ";
+  return nullptr;
+}
+
+} // namespace
+
+std::string encode_header(const request_header& x) {
+  RequestHeader y;
+  y.set_kind(static_cast<Kind>(x.kind));
+  y.set_transaction_id(to_bytes(x.id));
+  y.set_source(x.source);
+  y.set_target(x.target);
+  y.set_created_ms(x.created_ms);
+  y.set_expires_ms(x.expires_ms);
+  y.set_credential_hash(x.credential_hash);
+  y.set_arguments_sha256(x.arguments_sha256);
+  y.set_arguments_length(x.arguments_length);
+  y.set_content_type(x.content_type);
+  y.set_priority(x.priority);
+  y.set_channel(x.channel);
+  y.set_version(header_version);
+  y.set_settled_below(x.settled_below);
+  y.set_request_hash(x.request_hash);
+  return y.SerializeAsString(); // no map fields: one encoding
+}
+
+expected<request_header> decode_header(std::string_view x) {
+  if (x.size() > header_bytes_max)
+    return malformed("a header over 8 KiB");
+  if (!only_known_fields(x))
+    return malformed("header fields out of order or unknown");
+  RequestHeader y;
+  if (!y.ParseFromArray(x.data(), static_cast<int>(x.size())))
+    return malformed("a header that does not parse");
+  if (auto why = broken_rule(y))
+    return malformed(why);
+  if (y.SerializeAsString() != x)
+    return malformed("a header that is not canonical");
+  request_header result;
+  result.kind = static_cast<request_kind>(y.kind());
+  result.id = *transaction_id_from_bytes(y.transaction_id());
+  result.source = std::move(*y.mutable_source());
+  result.target = std::move(*y.mutable_target());
+  result.created_ms = y.created_ms();
+  result.expires_ms = y.expires_ms();
+  result.credential_hash = std::move(*y.mutable_credential_hash());
+  result.arguments_sha256 = std::move(*y.mutable_arguments_sha256());
+  result.arguments_length = y.arguments_length();
+  result.content_type = std::move(*y.mutable_content_type());
+  result.priority = y.priority();
+  result.channel = std::move(*y.mutable_channel());
+  result.settled_below = y.settled_below();
+  result.request_hash = std::move(*y.mutable_request_hash());
+  return result;
+}
+
+std::string encode_announced(const remote_service& x, const node_uid& owner) {
+  AnnouncedService y;
+  y.set_name(x.name);
+  y.set_owner(std::string{crypto::view(owner)});
+  y.set_sequence(x.sequence);
+  y.set_available(x.available);
+  return y.SerializeAsString();
+}
+
+expected<announced> decode_announced(std::string_view x) {
+  AnnouncedService y;
+  if (x.size() > header_bytes_max || !ascending_and_known(x, 4)
+      || !y.ParseFromArray(x.data(), static_cast<int>(x.size())) || y.SerializeAsString() != x)
+    return malformed("an announced service that is not canonical");
+  auto name = normalise_name(y.name());
+  if (!name || *name != y.name() || y.owner().size() != 16)
+    return malformed("an announced service with a bad name or owner");
+  announced result{{y.name(), y.sequence(), y.available()}, {}};
+  std::copy_n(y.owner().begin(), 16, reinterpret_cast<char*>(result.owner.data()));
+  return result;
+}
+
+} // namespace rvi::wire

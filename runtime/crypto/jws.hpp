@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// JSON Web Signature, compact serialization (RFC 7515), with EdDSA (RFC 8037) and ES256 only. The
+// algorithm comes from the key; the header must agree, it never decides (RFC 8725 3.1).
+
+#pragma once
+
+#include "runtime/crypto/crypto.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace rvi::crypto {
+
+struct jws {
+  std::string type;          // header `typ`
+  std::string key_id;        // header `kid`
+  std::string algorithm;     // header `alg`
+  std::string payload;       // decoded
+  std::string signing_input; // header.payload as carried
+  std::string signature;     // decoded, 64 bytes
+};
+
+/// Header members are written in the order alg, kid, typ.
+std::string sign_jws(const private_key& key, std::string_view type, std::string_view key_id,
+                     std::string_view payload);
+
+/// Takes the text apart. Refuses: over 16 KiB, non-canonical base64url, duplicate header members,
+/// any of crit/jku/x5u/jwk/x5c, alg none or HS*, a missing typ. Verifies nothing. Error: `malformed`.
+expected<jws> parse_jws(std::string_view compact);
+
+/// True if the signature verifies and the header's alg is the key's.
+bool verify(const jws& x, const public_key& key);
+
+} // namespace rvi::crypto

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// Forks and executes nodes, and ends only those.
+
+#include "test/integration/node_process.hpp"
+
+#include "test/integration/node_client.hpp"
+
+#include <doctest/doctest.h>
+
+#include <arpa/inet.h>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <netinet/in.h>
+#include <sstream>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+namespace rvi::test {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr milliseconds exit_poll{5};
+constexpr size_t log_tail_bytes = 4'000;
+
+/// Becomes the node; ends with the test, however the test ends.
+[[noreturn]] void become_node(const std::string& config, const std::string& log_file) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  int log = ::open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  ::dup2(log, STDOUT_FILENO);
+  ::dup2(log, STDERR_FILENO);
+  auto program = rvi_program();
+  ::execl(program.c_str(), "rvi", "node", "--config", config.c_str(), nullptr);
+  std::string why = program + ": " + std::strerror(errno) + "\n";
+  (void)!::write(STDERR_FILENO, why.data(), why.size());
+  ::_exit(127);
+}
+
+std::string quoted_list(const std::vector<std::string>& xs) {
+  std::string result = "[";
+  for (auto& x : xs)
+    result += (result.size() > 1 ? ", \"" : "\"") + x + "\"";
+  return result + "]";
+}
+
+} // namespace
+
+std::string rvi_program() {
+  auto path = std::getenv("RVI");
+  return path ? path : "";
+}
+
+uint64_t wall_ms() {
+  auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(now).count());
+}
+
+uint16_t free_port() {
+  int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto generic = reinterpret_cast<sockaddr*>(&address);
+  REQUIRE(::bind(fd, generic, size) == 0);
+  REQUIRE(::getsockname(fd, generic, &size) == 0);
+  ::close(fd);
+  return ntohs(address.sin_port);
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  std::ofstream out{path, std::ios::binary | std::ios::trunc};
+  out << text;
+  out.close();
+  REQUIRE_MESSAGE(out, path);
+}
+
+node_world::node_world() {
+  std::string pattern = "/tmp/rvi-node-XXXXXX";
+  REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+  folder = pattern;
+  write_file(folder + "/anchor.json", provisioning.anchor());
+}
+
+node_world::~node_world() {
+  std::error_code ignored;
+  if (!std::getenv("RVI_KEEP"))
+    fs::remove_all(folder, ignored);
+}
+
+node_process::node_process(node_world& world, const std::string& directory, node_settings x)
+  : settings(std::move(x)),
+    key(*crypto::private_key::generate(crypto::algorithm::ed25519)),
+    world_(world),
+    directory_(world.folder + "/" + directory) {
+  REQUIRE(fs::create_directories(directory_ + "/credentials"));
+  REQUIRE(!crypto::save_private_key(path("node.key"), key));
+  REQUIRE(!crypto::save_secret_file(path("token"), "a token of 24 characters"));
+  write_config();
+  auto& root = world.provisioning;
+  credential = root.issue(
+    root.claims(key.public_part(), {settings.name}, settings.destinations, wall_ms() / 1'000));
+  REQUIRE(credential);
+  if (settings.credential)
+    write_credential("node.jwt", credential);
+}
+
+node_process::~node_process() {
+  kill();
+}
+
+void node_process::write_config(const std::string& more) {
+  auto& x = settings;
+  std::string text = "[node]\nname = \"" + x.name + "\"\nrole = \"" + x.role
+                     + "\"\nservice_infix = \"" + x.infix + "\"\n";
+  text += "[trust]\nanchors = " + quoted_list({world_.folder + "/anchor.json"}) + "\n";
+  text += "[api]\n" + x.api;
+  text += "[links.tls]\n";
+  if (x.tls_port != 0)
+    text += "address = \"127.0.0.1\"\nport = " + std::to_string(x.tls_port) + "\n";
+  else
+    text += "address = \"\"\n";
+  // Small, so that a test that ends links does not wait for the next dial.
+  text += "backoff_min = \"50ms\"\nbackoff_max = \"500ms\"\n" + x.links;
+  if (!x.store.empty())
+    text += "[store]\n" + x.store;
+  if (!x.limits.empty())
+    text += "[limits]\n" + x.limits;
+  if (x.route_to != 0)
+    text += "[[routes]]\npattern = \"+:jlr.com/cloud/#\"\naddresses = [\"127.0.0.1:"
+            + std::to_string(x.route_to) + "\"]\n";
+  write_file(path("rvi.toml"), text + more);
+}
+
+void node_process::write_credential(const std::string& file, const credential_ptr& x) {
+  REQUIRE(x);
+  write_file(path("credentials/" + file), x->text + "\n");
+}
+
+void node_process::launch() {
+  REQUIRE(pid_ == -1);
+  auto config = path("rvi.toml");
+  auto log_file = path("log");
+  pid_ = ::fork();
+  REQUIRE(pid_ >= 0);
+  if (pid_ == 0)
+    become_node(config, log_file);
+}
+
+void node_process::start() {
+  launch();
+  service_client probe{socket()};
+  auto deadline = std::chrono::steady_clock::now() + node_patience;
+  while (!probe.connect()) {
+    REQUIRE_MESSAGE(running(), log_tail());
+    REQUIRE_MESSAGE(std::chrono::steady_clock::now() < deadline, log_tail());
+    std::this_thread::sleep_for(exit_poll);
+  }
+}
+
+bool node_process::running() {
+  return pid_ != -1 && !wait_exit(milliseconds{0});
+}
+
+void node_process::kill() {
+  if (pid_ == -1)
+    return;
+  ::kill(pid_, SIGKILL);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = -1;
+}
+
+void node_process::signal(int number) {
+  REQUIRE(pid_ != -1);
+  REQUIRE(::kill(pid_, number) == 0);
+}
+
+std::optional<int> node_process::wait_exit(milliseconds time) {
+  auto deadline = std::chrono::steady_clock::now() + time;
+  while (pid_ != -1) {
+    int status = 0;
+    auto ended = ::waitpid(pid_, &status, WNOHANG);
+    if (ended == pid_) {
+      pid_ = -1;
+      return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    if (std::chrono::steady_clock::now() >= deadline)
+      return std::nullopt;
+    std::this_thread::sleep_for(exit_poll);
+  }
+  return std::nullopt;
+}
+
+std::optional<int> node_process::terminate(milliseconds time) {
+  signal(SIGTERM);
+  return wait_exit(time);
+}
+
+int node_process::exit_code_of_start() {
+  launch();
+  auto result = wait_exit(node_patience);
+  if (!result)
+    kill();
+  return result.value_or(-1);
+}
+
+std::string node_process::log() const {
+  std::ifstream in{path("log"), std::ios::binary};
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+std::string node_process::log_tail() const {
+  auto text = log();
+  return text.size() > log_tail_bytes ? text.substr(text.size() - log_tail_bytes) : text;
+}
+
+two_nodes::two_nodes()
+  : vehicle(world, "vehicle", vehicle_settings()),
+    cloud(world, "cloud", cloud_settings()) {}
+
+node_settings two_nodes::vehicle_settings() const {
+  node_settings x;
+  x.name = "jlr.com/vin/1234";
+  x.destinations = {"jlr.com/cloud/media_server"};
+  x.route_to = cloud_port;
+  return x;
+}
+
+node_settings two_nodes::cloud_settings() const {
+  node_settings x;
+  x.name = "jlr.com/cloud";
+  x.role = "cloud";
+  x.infix = "";
+  x.destinations = {"jlr.com/vin/+/services"};
+  x.tls_port = cloud_port;
+  return x;
+}
+
+} // namespace rvi::test

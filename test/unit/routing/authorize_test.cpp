@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// Whom a node believes (HLD 7.6) and what it lets through (8.15), as rules without actors.
+
+#include "actors/routing/authorization.hpp"
+#include "messages/rights.hpp"
+#include "test/support/authority.hpp"
+#include "test/support/envelopes.hpp"
+
+#include "rvi.pb.h"
+
+#include <doctest/doctest.h>
+
+#include <functional>
+
+using namespace rvi;
+
+namespace {
+
+constexpr uint64_t now_ms = 1'795'000'001'000;
+
+struct fixture {
+  fixture() {
+    own.own_key = cloud.public_part();
+    own.node_address = "jlr.com/cloud";
+    own.own = {root.issue(root.claims(cloud.public_part(), {"jlr.com/cloud"}, {}, now_ms / 1'000))};
+    REQUIRE_FALSE(own.anchors.add(root.anchor()));
+    own.known = std::make_shared<credential_cache>(10);
+    body.set_version(2);
+    body.set_protocol("rvi/2");
+    body.set_node_address("jlr.com/vin/1234");
+    body.set_transaction_id(1);
+    binding = {false, cloud.public_part().spki(), vehicle.public_part().spki(),
+               std::string(32, 'e'), {}};
+  }
+
+  credential_claims vehicle_claims() const {
+    return root.claims(vehicle.public_part(), {"jlr.com/vin/1234"},
+                       {"rpc:jlr.com/cloud/media_server"}, now_ms / 1'000);
+  }
+
+  /// The verdict on the body, signed by the vehicle for this session.
+  ec verdict(const crypto::private_key* signer = nullptr) {
+    if (body.credentials_size() == 0)
+      body.add_credentials(root.issue(vehicle_claims())->text);
+    auto text = body.SerializeAsString();
+    auto signature = (signer ? *signer : vehicle)
+                       .sign(authorize_signing_input(true, vehicle.public_part().spki(),
+                                                     cloud.public_part().spki(),
+                                                     binding.exporter, text));
+    if (change_signature)
+      change_signature(signature);
+    auto x = check_authorize(own, binding, text, signature, now_ms);
+    if (x)
+      admitted = x->peer;
+    return x ? ec::none : code_of(x.error());
+  }
+
+  test::authority root;
+  crypto::private_key cloud = *crypto::private_key::generate(crypto::algorithm::ed25519);
+  crypto::private_key vehicle = *crypto::private_key::generate(crypto::algorithm::es256);
+  rights own;
+  wire::AuthorizeBody body;
+  session_binding binding;
+  std::function<void(std::string&)> change_signature;
+  peer_identity admitted;
+};
+
+} // namespace
+
+TEST_SUITE_BEGIN("authorize");
+
+TEST_CASE_FIXTURE(fixture, "a peer with a valid credential and signature is admitted") {
+  CHECK(verdict() == ec::none);
+  CHECK(admitted.uid == vehicle.public_part().uid());
+  CHECK(admitted.node_address == "jlr.com/vin/1234");
+  CHECK(own.known->size() == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "everybody else is not") {
+  ec expected = ec::none;
+  SUBCASE("another protocol") {
+    body.set_protocol("rvi/1");
+    expected = ec::protocol_mismatch;
+  }
+  SUBCASE("another version") {
+    body.set_version(3);
+    expected = ec::protocol_mismatch;
+  }
+  SUBCASE("an address outside the credential") {
+    body.set_node_address("jlr.com/vin/9999");
+    expected = ec::unauthorized;
+  }
+  SUBCASE("an address that is a pattern") {
+    body.set_node_address("jlr.com/vin/+");
+    expected = ec::malformed;
+  }
+  SUBCASE("an untrusted issuer") {
+    test::authority stranger;
+    body.add_credentials(stranger.issue(vehicle_claims())->text);
+    expected = ec::unknown_issuer;
+  }
+  SUBCASE("an unknown organization") {
+    test::authority other{"other.com"};
+    auto claims = vehicle_claims();
+    claims.issuer = "other.com";
+    claims.sources = {"other.com/vin/1234"};
+    claims.destinations = {};
+    body.add_credentials(other.issue(claims)->text);
+    body.set_node_address("other.com/vin/1234");
+    expected = ec::unknown_issuer;
+  }
+  SUBCASE("an expired credential") {
+    auto claims = vehicle_claims();
+    claims.expires_s = now_ms / 1'000;
+    body.add_credentials(root.issue(claims)->text);
+    expected = ec::credential_expired;
+  }
+  SUBCASE("a future credential") {
+    auto claims = vehicle_claims();
+    claims.not_before_s = now_ms / 1'000 + 1;
+    body.add_credentials(root.issue(claims)->text);
+    expected = ec::credential_not_yet_valid;
+  }
+  SUBCASE("a stolen credential: the TLS key is another") {
+    auto thief = crypto::private_key::generate(crypto::algorithm::ed25519);
+    binding.peer_spki = thief->public_part().spki();
+    expected = ec::unauthorized;
+  }
+  SUBCASE("a credential with a flipped bit") {
+    auto text = root.issue(vehicle_claims())->text;
+    text[text.size() / 2] = text[text.size() / 2] == 'A' ? 'B' : 'A';
+    body.add_credentials(text);
+    expected = ec::credential_invalid;
+  }
+  SUBCASE("no credential text") {
+    body.add_credentials("not a credential");
+    expected = ec::credential_invalid;
+  }
+  SUBCASE("a flipped signature bit") {
+    change_signature = [](std::string& x) { x[10] ^= 1; };
+    expected = ec::signature_invalid;
+  }
+  SUBCASE("a signature for another session") {
+    change_signature = [&](std::string& x) {
+      x = vehicle.sign(authorize_signing_input(true, vehicle.public_part().spki(),
+                                               cloud.public_part().spki(), std::string(32, 'f'),
+                                               body.SerializeAsString()));
+    };
+    expected = ec::signature_invalid;
+  }
+  SUBCASE("our own Authorize sent back to us") {
+    change_signature = [&](std::string& x) {
+      x = vehicle.sign(authorize_signing_input(false, vehicle.public_part().spki(),
+                                               cloud.public_part().spki(), binding.exporter,
+                                               body.SerializeAsString()));
+    };
+    expected = ec::signature_invalid;
+  }
+  CHECK(verdict() == expected);
+  CHECK(own.known->size() == 0);
+}
+
+TEST_SUITE_END();
+
+TEST_SUITE_BEGIN("rights");
+
+TEST_CASE_FIXTURE(fixture, "a remote request is let through only within both sides' rights") {
+  auto credential = root.issue(vehicle_claims());
+  own.known->add(credential);
+  auto header = test::header_of(vehicle.public_part().uid(), 1);
+  header.credential_hash = credential->hash;
+  uint64_t signed_at = header.created_ms;
+  ec expected = ec::none;
+  SUBCASE("as it is") {}
+  SUBCASE("its time is up") {
+    header.expires_ms = now_ms;
+    expected = ec::timeout;
+  }
+  SUBCASE("from the future") {
+    header.created_ms = now_ms + 600'000;
+    header.expires_ms = now_ms + 700'000;
+    signed_at = header.created_ms;
+    expected = ec::unauthorized;
+  }
+  SUBCASE("living too long") {
+    header.expires_ms = header.created_ms + 31ULL * 86'400'000;
+    expected = ec::unauthorized;
+  }
+  SUBCASE("signed long after it was made") {
+    signed_at = header.created_ms + 3'600'000;
+    expected = ec::unauthorized;
+  }
+  SUBCASE("under a credential nobody has seen") {
+    header.credential_hash = std::string(32, 'x');
+    expected = ec::unknown_credential;
+  }
+  SUBCASE("speaking for another vehicle") {
+    header.source = "jlr.com/vin/9999/services/media_player";
+    expected = ec::unauthorized;
+  }
+  SUBCASE("reaching for another service") {
+    header.target = "rpc:jlr.com/cloud/billing/charge";
+    expected = ec::unauthorized;
+  }
+  SUBCASE("a message where an rpc is allowed") {
+    header.kind = request_kind::message;
+    header.target = "message:jlr.com/cloud/media_server/stream_audio";
+    expected = ec::unauthorized;
+  }
+  SUBCASE("under the id of another node") {
+    header.id.origin.fill(9);
+    expected = ec::unauthorized;
+  }
+  SUBCASE("for a node that we are not") {
+    own.node_address = "jlr.com/cloud2";
+    expected = ec::unknown_target;
+  }
+  SUBCASE("for a name we may not receive") {
+    own.own = {root.issue(root.claims(cloud.public_part(), {"jlr.com/cloud/other"}, {},
+                                      now_ms / 1'000))};
+    expected = ec::unknown_target;
+  }
+  CHECK(code_of(own.check_remote(header, signed_at, now_ms)) == expected);
+}
+
+TEST_CASE_FIXTURE(fixture, "a local request needs a credential that lasts as long as it does") {
+  own.own = {root.issue(vehicle_claims())};
+  auto now = now_ms;
+  auto source = "jlr.com/vin/1234/services/x";
+  auto target = "rpc:jlr.com/cloud/media_server/play";
+  CHECK(own.choose(source, target, now, now + 1'000));
+  CHECK(code_of(own.choose(source, target, now, now + 31ULL * 86'400'000).error())
+        == ec::credential_expired);
+  CHECK(code_of(own.choose(source, "rpc:jlr.com/cloud/x", now, now + 1).error())
+        == ec::unauthorized);
+  CHECK(code_of(own.choose("jlr.com/vin/1/x", target, now, now + 1).error()) == ec::unauthorized);
+}
+
+TEST_SUITE_END();
+
+TEST_SUITE_BEGIN("credential");
+
+TEST_CASE_FIXTURE(fixture, "an issuer cannot grant rights outside its organization") {
+  auto claims = vehicle_claims();
+  claims.destinations = {"rpc:other.com/cloud/media_server"};
+  CHECK_FALSE(issue_credential(claims, root.key));
+  claims.destinations = {"+:#"};
+  CHECK_FALSE(issue_credential(claims, root.key));
+}
+
+TEST_CASE_FIXTURE(fixture, "reserved names need a literal pattern and an administrator") {
+  auto claims = vehicle_claims();
+  claims.destinations = {"jlr.com/vin/+", "jlr.com/vin/1234/provisioning"};
+  CHECK_FALSE(root.issue(claims)->covers_destination("rpc:jlr.com/vin/1234/provisioning/add"));
+  claims.administrator = true;
+  auto x = root.issue(claims);
+  CHECK(x->covers_destination("rpc:jlr.com/vin/1234/provisioning/add"));
+  CHECK_FALSE(x->covers_destination("rpc:jlr.com/vin/5678/provisioning/add"));
+}
+
+TEST_CASE_FIXTURE(fixture, "a credential says whose key it is for") {
+  auto x = root.issue(vehicle_claims());
+  auto again = parse_credential(x->text);
+  REQUIRE(again);
+  CHECK((*again)->key.spki() == vehicle.public_part().spki());
+  CHECK((*again)->hash == x->hash);
+  CHECK_FALSE(verify_credential(**again, own.anchors));
+}
+
+TEST_SUITE_END();

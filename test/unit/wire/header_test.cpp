@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MPL-2.0
+
+#include "messages/wire/header.hpp"
+#include "test/support/envelopes.hpp"
+
+#include "rvi.pb.h"
+
+#include <doctest/doctest.h>
+
+#include <functional>
+
+using namespace rvi;
+
+namespace {
+
+request_header example() {
+  auto x = test::header_of({}, 9);
+  x.id.origin.fill(0xab);
+  x.arguments_sha256 = std::string(32, 'a');
+  x.arguments_length = 2;
+  return x;
+}
+
+bool refused(const std::string& bytes) {
+  auto x = wire::decode_header(bytes);
+  return !x && code_of(x.error()) == ec::malformed;
+}
+
+/// The example's bytes after a change through protobuf.
+std::string changed(const std::function<void(wire::RequestHeader&)>& change) {
+  wire::RequestHeader x;
+  REQUIRE(x.ParseFromString(wire::encode_header(example())));
+  change(x);
+  return x.SerializeAsString();
+}
+
+} // namespace
+
+TEST_SUITE_BEGIN("header");
+
+TEST_CASE("a header has these bytes for ever") {
+  CHECK(crypto::hex(wire::encode_header(example()))
+        == "0801121cabababababababababababababababab0000000700000000000000091a266a6c722e636f6d2f"
+           "76696e2f313233342f73657276696365732f6d656469615f706c61796572222b7270633a6a6c722e636f"
+           "6d2f636c6f75642f6d656469615f7365727665722f73747265616d5f617564696f2880bcd9f29e3430e0"
+           "90ddf29e343a206363636363636363636363636363636363636363636363636363636363636363422061"
+           "6161616161616161616161616161616161616161616161616161616161616148025804880101");
+}
+
+TEST_CASE("a header survives its encoding") {
+  auto x = wire::decode_header(wire::encode_header(example()));
+  REQUIRE(x);
+  CHECK(x->id == example().id);
+  CHECK(x->source == example().source);
+  CHECK(x->target == example().target);
+  CHECK(x->expires_ms == example().expires_ms);
+  CHECK(x->priority == 4);
+}
+
+TEST_CASE("every other encoding of a header is refused") {
+  auto bytes = wire::encode_header(example());
+  SUBCASE("a field twice") { CHECK(refused(bytes.substr(0, 2) + bytes)); }
+  SUBCASE("fields out of order") { CHECK(refused(bytes.substr(2) + bytes.substr(0, 2))); }
+  SUBCASE("an explicit default") { CHECK(refused(bytes + std::string("\x90\x01\x00", 3))); }
+  SUBCASE("a long varint") { CHECK(refused(std::string("\x08\x81\x00", 3) + bytes.substr(2))); }
+  SUBCASE("an unknown field") { CHECK(refused(bytes + std::string("\xb0\x01\x01", 3))); }
+  SUBCASE("cut anywhere") {
+    for (size_t i = 0; i < bytes.size(); ++i)
+      CHECK(refused(bytes.substr(0, i)));
+  }
+  SUBCASE("nothing") { CHECK(refused("")); }
+}
+
+TEST_CASE("a header that breaks a rule of the schema is refused") {
+  using h = wire::RequestHeader;
+  CHECK_FALSE(refused(changed([](h&) {})));
+  CHECK(refused(changed([](h& x) { x.set_version(2); })));
+  CHECK(refused(changed([](h& x) { x.set_flags(1); })));
+  CHECK(refused(changed([](h& x) { x.set_priority(8); })));
+  CHECK(refused(changed([](h& x) { x.set_kind(wire::METRIC); })));
+  CHECK(refused(changed([](h& x) { x.set_kind(static_cast<wire::Kind>(99)); })));
+  CHECK(refused(changed([](h& x) { x.set_kind(wire::MESSAGE); })));
+  CHECK(refused(changed([](h& x) { x.set_transaction_id("short"); })));
+  CHECK(refused(changed([](h& x) { x.set_credential_hash(std::string(31, 'c')); })));
+  CHECK(refused(changed([](h& x) { x.set_request_hash(std::string(32, 'c')); })));
+  CHECK(refused(changed([](h& x) { x.set_expires_ms(x.created_ms()); })));
+  CHECK(refused(changed([](h& x) { x.set_target("rpc:JLR.com/cloud/media_server"); })));
+  CHECK(refused(changed([](h& x) { x.set_target("rpc:jlr.com/+/media_server"); })));
+  CHECK(refused(changed([](h& x) { x.set_source("jlr.com//x"); })));
+  CHECK(refused(changed([](h& x) { x.set_channel(std::string(129, 'c')); })));
+  CHECK(refused(changed([](h& x) { x.set_content_type(std::string(9'000, 'c')); })));
+}
+
+TEST_CASE("an announced service survives its encoding and nothing else passes") {
+  node_uid owner;
+  owner.fill(1);
+  auto bytes = wire::encode_announced({"jlr.com/cloud/media_server", 5, true}, owner);
+  auto x = wire::decode_announced(bytes);
+  REQUIRE(x);
+  CHECK(x->service.name == "jlr.com/cloud/media_server");
+  CHECK(x->service.sequence == 5);
+  CHECK(x->service.available);
+  CHECK(x->owner == owner);
+  CHECK_FALSE(wire::decode_announced(bytes + bytes));
+  CHECK_FALSE(wire::decode_announced(bytes.substr(1)));
+  CHECK_FALSE(wire::decode_announced(wire::encode_announced({"not a name", 5, true}, owner)));
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// Warm-up, measurement between two readings of all counters, drain, verdict.
+
+#include "tools/bench.hpp"
+
+#include "runtime/json/json.hpp"
+#include "tools/bench_load.hpp"
+#include "tools/bench_nodes.hpp"
+#include "tools/client.hpp"
+#include "tools/stop_signal.hpp"
+#include "tools/times.hpp"
+
+#include <cmath>
+#include <optional>
+#include <sys/resource.h>
+
+namespace rvi {
+
+namespace {
+
+constexpr uint64_t warm_up_ms = 1'000;
+constexpr uint64_t drain_patience_ms = 15'000;
+constexpr uint64_t announce_patience_ms = 15'000;
+constexpr uint64_t answer_timeout_ms = 10'000;
+
+/// All counters at one time.
+struct reading {
+  uint64_t at_us = 0;
+  uint64_t client_cpu_us = 0;
+  std::array<node_usage, 2> nodes;
+  uint64_t completed = 0;
+  uint64_t accepted = 0;
+};
+
+uint64_t own_cpu_us() {
+  rusage x{};
+  ::getrusage(RUSAGE_SELF, &x);
+  auto us = [](const timeval& t) { return uint64_t(t.tv_sec) * 1'000'000 + uint64_t(t.tv_usec); };
+  return us(x.ru_utime) + us(x.ru_stime);
+}
+
+expected<reading> read_counters(const bench_nodes& nodes, const bench_load& load) {
+  reading result;
+  for (size_t i = 0; i < result.nodes.size(); ++i) {
+    auto usage = nodes.usage(i);
+    if (!usage)
+      return std::move(usage.error());
+    result.nodes[i] = *usage;
+  }
+  result.at_us = steady_now_us();
+  result.client_cpu_us = own_cpu_us();
+  result.completed = load.completed();
+  result.accepted = load.counts().accepted;
+  return result;
+}
+
+/// A connection that has the name on its node; the name comes back in full.
+expected<node_stream>
+register_service(const node_endpoint& at, const std::string& name, std::string& full_name) {
+  auto stream = node_stream::open(at, answer_timeout_ms);
+  if (!stream)
+    return stream;
+  stream->send(R"({"jsonrpc":"2.0","id":0,"method":"register_service","params":{"service":")" + name
+               + R"("}})");
+  auto deadline = steady_now_ms() + answer_timeout_ms;
+  for (auto now = steady_now_ms(); now < deadline && !stop_requested(); now = steady_now_ms()) {
+    if (auto error = stream->wait(deadline - now))
+      return error;
+    auto text = stream->next();
+    if (!text)
+      continue;
+    auto document = json::parse(*text);
+    auto found = document ? document->root()["result"]["service"].as_string() : std::nullopt;
+    if (!found)
+      return caf::make_error(ec::refused, "register_service " + name + ": " + *text);
+    full_name = *found;
+    return stream;
+  }
+  return caf::make_error(ec::timeout, "register_service " + name + ": no answer");
+}
+
+/// Waits until the first node has heard of the service on the second.
+caf::error wait_for_service(const node_endpoint& at, const std::string& name) {
+  auto client = node_client::connect(at);
+  if (!client)
+    return std::move(client.error());
+  auto deadline = steady_now_ms() + announce_patience_ms;
+  while (steady_now_ms() < deadline) {
+    auto answer = client->call("get_available_services", "{}");
+    if (!answer)
+      return std::move(answer.error());
+    for (auto x : answer->result["services"].items())
+      if (x.as_string() == name)
+        return {};
+    (void)client->step(20);
+  }
+  return caf::make_error(ec::timeout, name + " was not announced to the first node");
+}
+
+bench_result result_of(const bench_config& config, const bench_load& load, const reading& begin,
+                       const reading& end) {
+  bench_result x;
+  x.config = config;
+  x.duration_s = double(end.at_us - begin.at_us) / 1e6;
+  auto completed = double(end.completed - begin.completed);
+  x.messages_per_s = completed / x.duration_s;
+  x.accepted_per_s = double(end.accepted - begin.accepted) / x.duration_s;
+  auto& latencies = load.latencies();
+  x.latency_us = {latencies.quantile(0.5), latencies.quantile(0.99), latencies.quantile(0.999)};
+  auto per_message = [completed](uint64_t before, uint64_t after) {
+    return completed > 0 ? double(after - before) / completed : 0.0;
+  };
+  x.cpu_us_per_message[0] = per_message(begin.client_cpu_us, end.client_cpu_us);
+  for (size_t i = 0; i < end.nodes.size(); ++i) {
+    x.cpu_us_per_message[i + 1] = per_message(begin.nodes[i].cpu_us, end.nodes[i].cpu_us);
+    x.rss_bytes[i] = end.nodes[i].rss_bytes;
+    x.rss_anonymous_bytes[i] = end.nodes[i].rss_anonymous_bytes;
+    x.fdatasync_count += end.nodes[i].syncs - begin.nodes[i].syncs;
+  }
+  auto& counts = load.counts();
+  x.accepted = counts.accepted;
+  x.refused = counts.refused;
+  x.delivered = counts.delivered;
+  x.failed = counts.failed;
+  x.lost = load.lost();
+  x.doubled = counts.doubled;
+  return x;
+}
+
+expected<bench_result>
+measure(const bench_config& config, const bench_nodes& nodes, bench_load& load) {
+  if (auto error = load.drive(warm_up_ms))
+    return error;
+  auto begin = read_counters(nodes, load);
+  if (!begin)
+    return std::move(begin.error());
+  load.begin_measuring();
+  if (auto error = load.drive(config.duration_ms))
+    return error;
+  load.end_measuring();
+  auto end = read_counters(nodes, load);
+  if (!end)
+    return std::move(end.error());
+  if (auto error = load.drain(drain_patience_ms))
+    return error;
+  return result_of(config, load, *begin, *end);
+}
+
+/// Two decimals are what the measurement is worth.
+double rounded(double x) {
+  return std::round(x * 100) / 100;
+}
+
+} // namespace
+
+expected<bench_result> run_bench(const bench_config& config) {
+  auto nodes = bench_nodes::start();
+  if (!nodes)
+    return std::move(nodes.error());
+  load_config wanted;
+  wanted.rpc = config.rpc;
+  wanted.outstanding = config.outstanding;
+  wanted.size = config.size;
+  std::string target;
+  auto service = register_service((*nodes)->second(), config.rpc ? "echo" : "sink", target);
+  if (!service)
+    return std::move(service.error());
+  auto driver = register_service((*nodes)->first(), "driver", wanted.source);
+  if (!driver)
+    return std::move(driver.error());
+  if (auto error = wait_for_service((*nodes)->first(), target))
+    return error;
+  wanted.target = (config.rpc ? "rpc:" : "message:") + target;
+  bench_load load{std::move(wanted), std::move(*driver), std::move(*service)};
+  return measure(config, **nodes, load);
+}
+
+std::string to_json(const bench_result& x) {
+  json::writer out;
+  out.begin_object()
+    .member("scenario", x.config.rpc ? "rpc" : "message")
+    .member("outstanding", uint64_t{x.config.outstanding})
+    .member("size_bytes", uint64_t{x.config.size});
+  out.key("duration_s").number(rounded(x.duration_s));
+  out.key("messages_per_s").number(rounded(x.messages_per_s));
+  out.key("accepted_per_s").number(rounded(x.accepted_per_s));
+  out.key("latency_us")
+    .begin_object()
+    .member("p50", x.latency_us[0])
+    .member("p99", x.latency_us[1])
+    .member("p999", x.latency_us[2])
+    .end_object();
+  out.key("cpu_us_per_message").begin_object();
+  out.key("client").number(rounded(x.cpu_us_per_message[0]));
+  out.key("node_a").number(rounded(x.cpu_us_per_message[1]));
+  out.key("node_b").number(rounded(x.cpu_us_per_message[2])).end_object();
+  out.key("rss_bytes")
+    .begin_object()
+    .member("node_a", x.rss_bytes[0])
+    .member("node_b", x.rss_bytes[1])
+    .end_object();
+  out.key("rss_anonymous_bytes")
+    .begin_object()
+    .member("node_a", x.rss_anonymous_bytes[0])
+    .member("node_b", x.rss_anonymous_bytes[1])
+    .end_object();
+  out.member("fdatasync_count", x.fdatasync_count)
+    .member("accepted", x.accepted)
+    .member("refused", x.refused)
+    .member("delivered", x.delivered)
+    .member("failed", x.failed)
+    .member("lost", x.lost)
+    .member("doubled", x.doubled)
+    .end_object();
+  return out.take();
+}
+
+} // namespace rvi

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// One measurement: two fresh nodes, a load, and what it cost.
+
+#pragma once
+
+#include "runtime/error.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace rvi {
+
+struct bench_config {
+  bool rpc = true;
+  uint32_t outstanding = 1;
+  size_t size = 256; // bytes of the arguments
+  uint64_t duration_ms = 10'000;
+};
+
+struct bench_result {
+  bench_config config;
+  double duration_s = 0;
+  double messages_per_s = 0; // from end to end
+  double accepted_per_s = 0;
+  std::array<uint64_t, 3> latency_us{};       // p50, p99, p999
+  std::array<double, 3> cpu_us_per_message{}; // this client, node a, node b
+  std::array<uint64_t, 2> rss_bytes{};        // node a, node b
+  std::array<uint64_t, 2> rss_anonymous_bytes{};
+  uint64_t fdatasync_count = 0;
+  // Of the whole run, warm-up and drain included:
+  uint64_t accepted = 0;
+  uint64_t refused = 0;
+  uint64_t delivered = 0;
+  uint64_t failed = 0;
+  uint64_t lost = 0;
+  uint64_t doubled = 0;
+
+  bool sound() const { return lost == 0 && doubled == 0 && failed == 0; }
+};
+
+/// Errors: of the nodes and connections, `shutting_down` after a stop signal. Nothing is left
+/// behind.
+expected<bench_result> run_bench(const bench_config& config);
+
+/// One JSON object.
+std::string to_json(const bench_result& x);
+
+} // namespace rvi

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// A constant number of outstanding requests from one WebSocket to a service on another, both in one
+// loop of this thread. Every request carries a sequence number, so that nothing lost or doubled
+// goes unseen.
+
+#pragma once
+
+#include "runtime/json/json.hpp"
+#include "tools/node_stream.hpp"
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace rvi {
+
+struct load_config {
+  bool rpc = true;
+  uint32_t outstanding = 1;
+  size_t size = 256; // bytes of the arguments
+  std::string target;
+  std::string source;
+};
+
+/// Durations in microseconds, exact to less than one percent.
+class latency_histogram {
+public:
+  void add(uint64_t us);
+  /// The duration that this share of all stayed below or at; 0 without any.
+  uint64_t quantile(double share) const;
+  uint64_t count() const { return count_; }
+
+private:
+  static constexpr uint64_t steps = 128; // per power of two
+  static size_t place_of(uint64_t us);
+  static uint64_t top_of(size_t place);
+  std::array<uint64_t, 40 * steps> counts_{};
+  uint64_t count_ = 0;
+};
+
+struct load_counts {
+  uint64_t accepted = 0;
+  uint64_t refused = 0;   // by the first node
+  uint64_t delivered = 0; // to the service, each once
+  uint64_t outcomes = 0;  // of rpcs, each once
+  uint64_t failed = 0;    // of them, other than ok
+  uint64_t doubled = 0;   // deliveries and outcomes that came again
+  uint64_t reply_errors = 0;
+};
+
+class bench_load {
+public:
+  bench_load(load_config config, node_stream driver, node_stream service);
+
+  /// Keeps the number outstanding until the time has passed. Errors: of the connections,
+  /// `shutting_down` after a stop signal.
+  caf::error drive(uint64_t duration_ms);
+  /// Sends nothing more and waits until nothing is outstanding or nothing comes for a while.
+  caf::error drain(uint64_t patience_ms);
+
+  /// Only what is sent from now on is measured.
+  void begin_measuring() { measuring_from_ = next_; }
+  void end_measuring() { measuring_until_ = next_; }
+
+  const load_counts& counts() const { return counts_; }
+  const latency_histogram& latencies() const { return latencies_; }
+  /// Finished from end to end: rpcs with an outcome, messages delivered.
+  uint64_t completed() const { return config_.rpc ? counts_.outcomes : counts_.delivered; }
+  /// Accepted, and neither delivered nor with an outcome.
+  uint64_t lost() const;
+
+private:
+  struct record {
+    uint64_t begun_us = 0;
+    bool accepted = false;
+    bool refused = false;
+    bool delivered = false;
+    bool ended = false; // an rpc's outcome came
+  };
+
+  void send_some();
+  caf::error poll_once(uint64_t timeout_ms);
+  void take_for_driver(const std::string& text);
+  void take_for_service(const std::string& text);
+  void take_answer(uint64_t sequence, json::value root);
+  void take_outcome(json::value params);
+  void measure(uint64_t sequence);
+
+  load_config config_;
+  node_stream driver_;
+  node_stream service_;
+  std::string padding_;
+  std::vector<record> records_{1};                      // by sequence number, from 1
+  std::unordered_map<std::string, uint64_t> sequences_; // of open rpcs, by transaction id
+  uint64_t next_ = 1;
+  uint64_t outstanding_ = 0;
+  uint64_t reply_id_ = 0;
+  uint64_t measuring_from_ = UINT64_MAX;
+  uint64_t measuring_until_ = UINT64_MAX;
+  load_counts counts_;
+  latency_histogram latencies_;
+  caf::error broken_;
+};
+
+} // namespace rvi

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// `rvi bench`: how fast two nodes of this machine carry requests, and whether all arrive once.
+
+#include "runtime/json/json.hpp"
+#include "tools/bench.hpp"
+#include "tools/commands.hpp"
+#include "tools/report.hpp"
+#include "tools/stop_signal.hpp"
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+namespace rvi {
+
+namespace {
+
+constexpr size_t size_min = 32;
+constexpr size_t size_max = 512 << 10;
+constexpr uint32_t outstanding_max = 4'000; // a node takes 4096 open calls of a connection
+
+struct bench_options {
+  bench_config config;
+  std::string scenario;
+  uint64_t seconds = 10;
+  output_format format;
+};
+
+int run_bench_command(const bench_options& options) {
+  catch_stop_signals();
+  auto config = options.config;
+  config.rpc = options.scenario == "rpc";
+  config.duration_ms = options.seconds * 1'000;
+  auto result = run_bench(config);
+  if (!result)
+    return fail("bench", result.error());
+  auto text = to_json(*result);
+  if (options.format.json())
+    print_line(text);
+  else if (auto document = json::parse(text))
+    print_fields(document->root());
+  if (result->sound())
+    return exit_done;
+  return fail("bench", caf::make_error(ec::internal, std::string{"requests were lost, doubled or "
+                                                                 "failed: see the counts"}));
+}
+
+} // namespace
+
+void add_bench_command(CLI::App& app, command& chosen) {
+  auto x = std::make_shared<bench_options>();
+  auto sub = app.add_subcommand("bench", "Measure two linked nodes on this machine: rate, latency, "
+                                         "CPU, memory, syncs, and whether all arrive once");
+  sub->add_option("SCENARIO", x->scenario, "rpc: call and reply; message: one way")
+    ->check(CLI::IsMember({"rpc", "message"}))
+    ->required();
+  sub->add_option("--outstanding", x->config.outstanding, "requests under way at a time")
+    ->check(CLI::Range(uint32_t{1}, outstanding_max))
+    ->capture_default_str();
+  sub->add_option("--size", x->config.size, "bytes of a request's arguments")
+    ->check(CLI::Range(size_min, size_max))
+    ->capture_default_str();
+  sub->add_option("--seconds", x->seconds, "how long to measure, after 1 s of warm-up")
+    ->check(CLI::Range(1, 86'400))
+    ->capture_default_str();
+  x->format.add_to(*sub);
+  sub->callback([x, &chosen] { chosen = [x] { return run_bench_command(*x); }; });
+}
+
+} // namespace rvi

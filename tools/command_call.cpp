@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// `rvi call` waits for an rpc's reply; `rvi send` leaves a message with the node.
+
+#include "messages/name.hpp"
+#include "tools/client.hpp"
+#include "tools/commands.hpp"
+#include "tools/report.hpp"
+#include "tools/text_files.hpp"
+#include "tools/times.hpp"
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+namespace rvi {
+
+namespace {
+
+constexpr uint64_t answer_margin_ms = 5'000; // the node reports a timeout itself
+
+struct call_options {
+  node_options node;
+  std::string target;
+  std::string arguments = "{}";
+  std::string timeout = "30s";
+  std::string from;
+  int priority = 4;
+  output_format format;
+  bool rpc = true;
+  const char* name() const { return rpc ? "call" : "send"; }
+};
+
+/// One invocation's way through a node.
+class invocation_client {
+public:
+  explicit invocation_client(const call_options& options) : options_(options) {}
+  int run();
+
+private:
+  int check_arguments();
+  int invoke(node_client& client);
+  caf::error take_name(node_client& client);
+  expected<bool> held_already(node_client& client) const;
+  int print_reply(json::value outcome) const;
+
+  const call_options& options_;
+  std::string target_;
+  std::string arguments_;
+  uint64_t timeout_ms_ = 0;
+  std::string name_;
+  bool registered_ = false;
+};
+
+int invocation_client::check_arguments() {
+  auto me = options_.name();
+  auto target = normalise_name(options_.target);
+  if (!target)
+    return fail_usage(me, options_.target + ": " + detail_of(target.error()));
+  auto type = type_of(*target);
+  auto wanted = options_.rpc ? name_type::rpc : name_type::message;
+  if (type && *type != wanted)
+    return fail_usage(me, *target + " is no " + to_string(wanted) + ": name; use rvi "
+                            + (options_.rpc ? "send" : "call"));
+  target_ = type ? *target : std::string{to_string(wanted)} + ":" + *target;
+  auto timeout = parse_duration_ms(options_.timeout);
+  if (!timeout)
+    return fail_usage(me, "--timeout: " + detail_of(timeout.error()));
+  timeout_ms_ = *timeout;
+  arguments_ = options_.arguments;
+  if (arguments_ == "-") {
+    auto text = read_text("-");
+    if (!text)
+      return fail(me, text.error());
+    arguments_ = trimmed_end(std::move(*text));
+  }
+  auto document = json::parse(arguments_, {text_file_bytes_max, 64, 1'000'000});
+  if (!document)
+    return fail_usage(me, "the arguments are no JSON: " + detail_of(document.error()));
+  return exit_done;
+}
+
+int invocation_client::run() {
+  if (auto code = check_arguments())
+    return code;
+  auto client = connect_node(options_.node);
+  if (!client)
+    return fail_with_advice(options_.name(), client.error(), options_.node);
+  auto result = invoke(*client);
+  if (registered_) {
+    json::writer params;
+    params.begin_object().member("service", name_).end_object();
+    (void)client->call("unregister_service", params.take()); // the connection's end does it too
+  }
+  client->close();
+  return result;
+}
+
+/// Whether a service already has the name given with --from; then it stays with it.
+expected<bool> invocation_client::held_already(node_client& client) const {
+  auto address = client.call("get_node_address", "{}");
+  if (!address)
+    return std::move(address.error());
+  auto services = client.call("get_available_services", "{}");
+  if (!services)
+    return std::move(services.error());
+  auto node = text_of(address->result["services"].at(0));
+  for (auto x : services->result["services"].items()) {
+    auto full = text_of(x);
+    if (is_below(full, node) && (full == name_ || full.ends_with("/" + name_)))
+      return true;
+  }
+  return false;
+}
+
+caf::error invocation_client::take_name(node_client& client) {
+  name_ = options_.from;
+  if (name_.empty()) {
+    name_ = "cli/" + std::to_string(::getpid());
+  } else {
+    auto held = held_already(client);
+    if (!held)
+      return std::move(held.error());
+    if (*held)
+      return {};
+  }
+  json::writer params;
+  params.begin_object().member("service", name_).end_object();
+  auto answer = client.call("register_service", params.take());
+  if (!answer)
+    return std::move(answer.error());
+  registered_ = true;
+  return {};
+}
+
+int invocation_client::invoke(node_client& client) {
+  auto me = options_.name();
+  if (auto error = take_name(client))
+    return fail_with_advice(me, error, options_.node);
+  json::writer params;
+  params.begin_object()
+    .member("timeout", wall_now_ms() + timeout_ms_)
+    .member("requesting_service", name_)
+    .member("target", target_)
+    .member("priority", uint64_t(options_.priority));
+  if (options_.rpc)
+    params.member("synch", true);
+  params.key("arguments").raw(arguments_).end_object();
+  auto patience = options_.rpc ? timeout_ms_ + answer_margin_ms : call_timeout_ms;
+  auto answer = client.call("invoke", params.take(), patience);
+  if (!answer)
+    return fail_with_advice(me, answer.error(), options_.node);
+  if (options_.rpc)
+    return print_reply(answer->result);
+  print_line(options_.format.json() ? std::string{answer->result.raw()}
+                                    : text_of(answer->result["transaction_id"]));
+  return exit_done;
+}
+
+/// The outcome: its arguments to standard output, everything else to standard error.
+int invocation_client::print_reply(json::value outcome) const {
+  auto status = text_of(outcome["status"]);
+  if (options_.format.json())
+    print_line(outcome.raw());
+  if (status == "ok") {
+    if (!options_.format.json())
+      print_line(outcome["arguments"] ? outcome["arguments"].raw() : std::string_view{"null"});
+    return exit_done;
+  }
+  auto id = text_of(outcome["transaction_id"]);
+  auto seen = "What happened: rvi trace " + id;
+  if (status == "timeout") {
+    auto unknown = text_of(outcome["dispatched"]) == "unknown";
+    auto detail = "no reply from " + target_ + " within " + std::to_string(timeout_ms_) + " ms; "
+                  + (unknown ? "it may have run" : "it was not handed to the service");
+    return fail("call", caf::make_error(ec::timeout, detail),
+                advice_for(ec::timeout) + "\n" + seen);
+  }
+  if (status == "outcome_unknown")
+    return fail("call", caf::make_error(ec::outcome_unknown, target_),
+                advice_for(ec::outcome_unknown) + "\n" + seen);
+  auto error = outcome["error"];
+  auto named = error["data"]["code"] ? error["data"]["code"] : error["code"];
+  auto code = code_named(named.as_string().value_or("refused"));
+  auto message = error["message"] ? text_of(error["message"]) : std::string{error.raw()};
+  auto advice = advice_for(code);
+  std::string who = status == "refused" ? " was refused: " : " answered an error: ";
+  return fail("call",
+              caf::make_error(code == ec::internal ? ec::refused : code, target_ + who + message),
+              advice.empty() ? seen : advice + "\n" + seen);
+}
+
+void add_invocation(CLI::App& app, command& chosen, bool rpc) {
+  auto x = std::make_shared<call_options>();
+  x->rpc = rpc;
+  if (!rpc)
+    x->timeout = "1d";
+  auto sub = rpc ? app.add_subcommand("call", "Call a service and print its reply")
+                 : app.add_subcommand("send", "Leave a message for a service with the node and "
+                                              "print its transaction id");
+  sub
+    ->add_option("TARGET", x->target,
+                 rpc ? "such as jlr.com/vin/1234/services/lock; rpc: may be left out"
+                     : "such as jlr.com/vin/1234/services/inbox; message: may be left out")
+    ->required();
+  sub->add_option("JSON", x->arguments, "the arguments; - reads standard input")
+    ->capture_default_str();
+  sub
+    ->add_option("--timeout", x->timeout,
+                 rpc ? "how long to wait: 500ms, 30s, 2m" : "how long it may wait for its way")
+    ->capture_default_str();
+  sub->add_option("--from", x->from, "the requesting service's name; default: cli/PID");
+  sub->add_option("--priority", x->priority, "0 (first) to 7")
+    ->check(CLI::Range(0, 7))
+    ->capture_default_str();
+  x->node.add_to(*sub);
+  x->format.add_to(*sub);
+  sub->callback([x, &chosen] { chosen = [x] { return invocation_client{*x}.run(); }; });
+}
+
+} // namespace
+
+void add_call_commands(CLI::App& app, command& chosen) {
+  add_invocation(app, chosen, true);
+  add_invocation(app, chosen, false);
+}
+
+} // namespace rvi

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// `rvi node`: runs a node until it is told to stop.
+
+#include "actors/node/config.hpp"
+#include "actors/node/environment.hpp"
+#include "actors/node/node.hpp"
+#include "runtime/observe/log.hpp"
+#include "tools/commands.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+
+namespace rvi {
+
+namespace {
+
+constexpr const char* component = "node";
+
+int fail(const caf::error& err) {
+  std::fprintf(stderr, "rvi node: %s\n", describe(err).c_str());
+  return 1;
+}
+
+/// Signals the node acts on, blocked everywhere else.
+sigset_t node_signals() {
+  sigset_t result;
+  sigemptyset(&result);
+  for (int x : {SIGTERM, SIGINT, SIGHUP})
+    sigaddset(&result, x);
+  return result;
+}
+
+void reload(node& x, const std::string& config_path) {
+  auto next = load_config(config_path);
+  if (!next) {
+    log::error(component, "configuration not read again", {{"error", describe(next.error())}});
+    return;
+  }
+  (void)log::configure(next->config.log_level, next->config.log_format);
+  auto err = x.reload();
+  if (err)
+    log::error(component, "reload failed; what was in force stays", {{"error", describe(err)}});
+  else
+    log::info(component, "reloaded");
+}
+
+/// Waits for a signal, looking now and then whether the tree still stands.
+int serve(node& x, const std::string& config_path, const sigset_t& signals) {
+  for (;;) {
+    timespec patience{1, 0};
+    int signal = sigtimedwait(&signals, nullptr, &patience);
+    if (signal == SIGHUP)
+      reload(x, config_path);
+    else if (signal == SIGTERM || signal == SIGINT)
+      break;
+    else if (!x.running())
+      return fail(caf::make_error(ec::internal, std::string{"components failed too often"}));
+  }
+  log::info(component, "stopping");
+  x.stop();
+  log::info(component, "stopped");
+  return 0;
+}
+
+} // namespace
+
+int run_node(const std::string& config_path, bool dump_config) {
+  auto loaded = load_config(config_path);
+  if (!loaded)
+    return fail(loaded.error());
+  if (dump_config) {
+    std::fputs(loaded->effective.c_str(), stdout);
+    return 0;
+  }
+  auto& config = loaded->config;
+  if (auto err = log::configure(config.log_level, config.log_format))
+    return fail(err);
+  auto signals = node_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr); // before any thread: all inherit it
+  std::signal(SIGPIPE, SIG_IGN);
+  auto env = prepare_environment(config);
+  if (!env)
+    return fail(env.error());
+  node_system_config system_config;
+  caf::actor_system system{system_config};
+  auto x = node::start(system, *env);
+  if (!x)
+    return fail(x.error());
+  log::info(component, "ready",
+            {{"name", config.name},
+             {"role", config.role},
+             {"uid", to_string((*env)->context->uid)},
+             {"api_port", (*x)->api_port()},
+             {"tls_port", (*x)->tls_port()}});
+  return serve(**x, config_path, signals);
+}
+
+} // namespace rvi
