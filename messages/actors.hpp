@@ -30,6 +30,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(rvi, caf::first_custom_type_id)
   CAF_ADD_ATOM(rvi, rvi::atom, connected, "connected")
   CAF_ADD_ATOM(rvi, rvi::atom, credit, "credit")
   CAF_ADD_ATOM(rvi, rvi::atom, custody, "custody")
+  CAF_ADD_ATOM(rvi, rvi::atom, defer, "defer")
   CAF_ADD_ATOM(rvi, rvi::atom, done, "done")
   CAF_ADD_ATOM(rvi, rvi::atom, flush, "flush")
   CAF_ADD_ATOM(rvi, rvi::atom, introduce, "introduce")
@@ -89,6 +90,8 @@ namespace rvi {
 using store_actor = caf::typed_actor<
   // Runs the step; answers once it is on disk (group commit), or with the step's own error.
   caf::replies_to<atom::commit, transaction_step>::with<atom::committed>,
+  // The same for what nobody waits for: it goes with the next commit, or alone after a moment.
+  caf::replies_to<atom::defer, transaction_step>::with<atom::committed>,
   // Runs a step that only reads; sees everything sent before it.
   caf::replies_to<atom::read, transaction_step>::with<atom::done>,
   // INTERNAL: commits what has queued up.

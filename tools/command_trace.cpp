@@ -6,19 +6,24 @@
 #include "tools/client.hpp"
 #include "tools/commands.hpp"
 #include "tools/report.hpp"
+#include "tools/stop_signal.hpp"
 #include "tools/times.hpp"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <map>
+#include <chrono>
+#include <cstdio>
 #include <memory>
+#include <thread>
 
 namespace rvi {
 
 namespace {
 
 constexpr uint64_t trace_timeout_ms = 30'000;
+constexpr std::chrono::milliseconds follow_interval{50};
 
 // The HLD's own titles of 8.1 to 8.19; 20 is this router's mark for the outcome of 8.20.
 constexpr std::array step_titles = {"?",
@@ -49,6 +54,7 @@ struct trace_options {
   std::vector<std::string> sockets;
   node_options single; // --url
   size_t last = 10;
+  bool follow = false;
   output_format format;
 };
 
@@ -165,10 +171,47 @@ std::vector<node_options> nodes_of(const trace_options& options) {
   return result;
 }
 
+bool same(const event& x, const event& y) {
+  return x.boot_us == y.boot_us && x.step == y.step && x.reply == y.reply && x.id == y.id
+         && x.node == y.node && x.what == y.what;
+}
+
+void print_followed(const event& x, const event& first) {
+  std::printf("%9llu us  %-18s %-8s %-34s %s\n",
+              static_cast<unsigned long long>(x.boot_us - first.boot_us), x.node.c_str(),
+              step_name(x).c_str(), title_of(x), x.what.c_str());
+}
+
+/// Prints each event as it happens, until it is stopped. What was there at the start is passed over.
+int follow(const trace_options& options) {
+  catch_stop_signals();
+  std::vector<event> seen;
+  std::map<std::string, event> begun;
+  for (bool first = true; !stop_requested(); first = false) {
+    std::vector<event> events;
+    for (auto& node : nodes_of(options))
+      if (auto error = read_events(node, options.id, events); error && first)
+        return fail_with_advice("trace", error, node);
+    std::stable_sort(events.begin(), events.end(),
+                     [](auto& x, auto& y) { return x.boot_us < y.boot_us; });
+    for (auto& x : events) {
+      bool known = std::any_of(seen.begin(), seen.end(), [&](auto& y) { return same(x, y); });
+      if (!known && !first)
+        print_followed(x, begun.emplace(x.id, x).first->second);
+    }
+    std::fflush(stdout);
+    seen = std::move(events);
+    std::this_thread::sleep_for(follow_interval);
+  }
+  return exit_done;
+}
+
 int run_trace(const trace_options& options) {
   constexpr auto me = "trace";
   if (!options.id.empty() && !parse_transaction_id(options.id))
     return fail_usage(me, options.id + " is no transaction id: 56 hex digits");
+  if (options.follow)
+    return follow(options);
   std::vector<event> events;
   for (auto& node : nodes_of(options))
     if (auto error = read_events(node, options.id, events))
@@ -203,6 +246,7 @@ void add_trace_command(CLI::App& app, command& chosen) {
     ->needs(url);
   sub->add_option("--last", x->last, "how many requests to show without ID; 0: all")
     ->capture_default_str();
+  sub->add_flag("--follow", x->follow, "print steps as they happen, until stopped");
   x->format.add_to(*sub);
   sub->callback([x, &chosen] { chosen = [x] { return run_trace(*x); }; });
 }

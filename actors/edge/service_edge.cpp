@@ -2,6 +2,7 @@
 
 #include "actors/edge/service_edge.hpp"
 
+#include "actors/edge/service_callback.hpp"
 #include "actors/routing/request_ledger.hpp"
 #include "messages/name.hpp"
 #include "runtime/json/json.hpp"
@@ -60,7 +61,7 @@ void service_edge_state::take(std::vector<service_call> xs) {
                  [&](get_outcome_call& x) { do_get_outcome(from, x); },
                  [&](get_available_services_call& x) { do_get_services(from, x); },
                  [&](get_node_address_call&) {
-                   answer({from.client, from.token}, names_result{{config.node->node_address}});
+                   do_get_address(from);
                  },
                  [&](administration_call& x) { do_administration(from, x); },
                },
@@ -94,6 +95,11 @@ void service_edge_state::do_register(const service_call& from, register_service_
     return refuse(to, caf::make_error(ec::unauthorized, *name + " is held by somebody else"));
   if (held == registrations.end() && registrations.size() >= config.registrations_max)
     return refuse(to, caf::make_error(ec::busy, std::string{"too many services"}));
+  if (!x.network_address.empty())
+    if (auto address
+        = check_callback_address(x.network_address, config.callback_hosts, config.own_ports);
+        !address)
+      return refuse(to, std::move(address.error()));
   bool reachable = from.deliverable || !x.network_address.empty();
   registration entry{from.principal.name, from.deliverable ? from.client : 0,
                      x.network_address, x.idempotent};

@@ -30,6 +30,8 @@ struct service_edge_config {
   uint64_t request_bytes_max = 900 * 1'024;
   uint64_t timeout_ms_max = 30ULL * 24 * 3'600 * 1'000;
   size_t registrations_max = 4'096;
+  std::vector<std::string> callback_hosts; // as in service_callback_config
+  std::vector<uint16_t> own_ports;
   size_t open_requests_max = 100'000; // rpcs handed over and not answered
   std::chrono::milliseconds tick{1'000};
 };
@@ -67,6 +69,7 @@ struct service_edge_state {
   /// Makes a draft, or answers why not.
   void do_invoke(const service_call& from, invoke_call& x);
   void do_reply(const service_call& from, reply_call& x);
+  void do_get_address(const service_call& from);
   void do_get_outcome(const service_call& from, const get_outcome_call& x);
   void do_get_services(const service_call& from, const get_available_services_call& x);
   void do_administration(const service_call& from, const administration_call& x);

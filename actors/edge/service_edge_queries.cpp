@@ -11,6 +11,15 @@
 
 namespace rvi {
 
+void service_edge_state::do_get_address(const service_call& from) {
+  json::writer out;
+  out.begin_object()
+    .member("status", "ok")
+    .member("node_address", config.node->node_address)
+    .end_object();
+  answer({from.client, from.token}, json_result{out.take()});
+}
+
 void service_edge_state::do_get_outcome(const service_call& from, const get_outcome_call& x) {
   caller to{from.client, from.token};
   self->request(config.store_and_forward, caf::infinite, atom::outcome_v, x.id)

@@ -4,6 +4,9 @@
 
 #include "runtime/observe/log.hpp"
 
+#include <sys/socket.h>
+#include <utility>
+
 namespace rvi {
 
 namespace {
@@ -13,6 +16,8 @@ constexpr size_t read_bytes_idle = 4 * 1'024;
 constexpr size_t read_bytes_busy = 64 * 1'024;
 constexpr std::string_view exporter_label = "EXPORTER-rvi-2";
 constexpr std::chrono::seconds tick_interval{1};
+constexpr uint64_t linger_ms = 1'000;
+constexpr uint64_t unsent_bytes_max = uint64_t{64} << 20; // credit keeps an honest peer far below
 
 } // namespace
 
@@ -20,6 +25,7 @@ void tls_session_state::start(tls_session_config x) {
   config = std::move(x);
   connection = self->add_scribe(config.fd);
   self->configure_read(connection, caf::io::receive_policy::at_most(read_bytes_idle));
+  self->ack_writes(connection, true);
   auto side = config.link.dialled ? tls::side::client : tls::side::server;
   tls.emplace(config.tls, side, config.link.dialled ? config.address : std::string{});
   link.emplace(config.link, caf::actor_cast<link_actor>(self));
@@ -69,27 +75,50 @@ void tls_session_state::flush() {
   } else if (link->ended()) {
     tls->close();
   }
-  if (tls->has_output()) {
-    tls->take_output(self->wr_buf(connection));
-    self->flush(connection);
-  }
+  send_output();
   if (link->ended())
     end(link->reason());
+  else if (appended - transferred > unsent_bytes_max)
+    end("the peer does not read");
+}
+
+void tls_session_state::send_output() {
+  if (!tls->has_output())
+    return;
+  auto& out = self->wr_buf(connection);
+  auto before = out.size();
+  tls->take_output(out);
+  appended += out.size() - before;
+  self->flush(connection);
 }
 
 void tls_session_state::end(const std::string& why) {
   if (over)
     return;
   over = true;
-  if (tls && tls->has_output()) {
-    tls->take_output(self->wr_buf(connection));
-    self->flush(connection);
-  }
+  over_ms = config.link.services.node->time->boot_ms();
+  reason = why;
+  if (tls)
+    send_output();
   if (!why.empty())
     log::info(component, "session over",
               {{"link", config.link.number}, {"address", config.address}, {"reason", why}});
-  self->close(connection);
-  self->quit(caf::make_error(ec::link_down, why));
+  if (transferred == appended)
+    leave();
+}
+
+void tls_session_state::transferred_more(uint64_t bytes) {
+  transferred += bytes;
+  if (over && transferred == appended)
+    leave();
+}
+
+/// CAF's own close would wait for ever for a peer that does not read (sockets.hpp).
+void tls_session_state::leave() {
+  if (std::exchange(left, true))
+    return;
+  ::shutdown(static_cast<int>(connection.id()), SHUT_RDWR);
+  self->quit(caf::make_error(ec::link_down, reason));
 }
 
 caf::behavior tls_session(tls_session_broker* self, tls_session_config config) {
@@ -103,7 +132,11 @@ caf::behavior tls_session(tls_session_broker* self, tls_session_config config) {
   self->delayed_send(self, tick_interval, atom::tick_v);
   return {
     [&st](const caf::io::new_data_msg& x) { st.receive(x.buf); },
-    [&st](const caf::io::connection_closed_msg&) { st.end("connection closed"); },
+    [&st](const caf::io::data_transferred_msg& x) { st.transferred_more(x.written); },
+    [&st](const caf::io::connection_closed_msg&) {
+      st.end("connection closed");
+      st.leave();
+    },
     [&st](atom::transmit, const batch& x) {
       st.link->transmit(x);
       st.flush();
@@ -145,7 +178,10 @@ caf::behavior tls_session(tls_session_broker* self, tls_session_config config) {
     [&st](atom::tick) {
       st.link->tick();
       st.flush();
-      if (!st.over)
+      auto now = st.config.link.services.node->time->boot_ms();
+      if (st.over && now - st.over_ms >= linger_ms)
+        st.leave();
+      if (!st.left)
         st.self->delayed_send(st.self, tick_interval, atom::tick_v);
     },
   };

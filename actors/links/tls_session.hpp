@@ -36,7 +36,11 @@ struct tls_session_state {
   void channel_ready();
   /// Sends what has been produced; ends the connection once the session has ended.
   void flush();
+  /// Ends the session; the connection goes once the peer has what was written, or after a moment.
   void end(const std::string& why);
+  void send_output();
+  void transferred_more(uint64_t bytes);
+  void leave();
 
   caf::io::broker* self;
   tls_session_config config;
@@ -45,6 +49,11 @@ struct tls_session_state {
   std::optional<link_session> link;
   bool bound = false; // the native session runs
   bool over = false;
+  bool left = false;
+  uint64_t appended = 0;    // bytes given to the socket
+  uint64_t transferred = 0; // bytes it took
+  uint64_t over_ms = 0;
+  std::string reason;
   bool busy = false; // reads in large pieces now
   std::string plaintext;
 };

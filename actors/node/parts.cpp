@@ -121,6 +121,10 @@ child_spec service_edge(node_environment_ptr env) {
             x.service_discovery = get<service_discovery_actor>(earlier, "service-discovery");
             x.store_and_forward = get<store_and_forward_actor>(earlier, "store-and-forward");
             x.request_bytes_max = env->config.request_bytes_max;
+            x.callback_hosts = env->config.callback_hosts;
+            x.own_ports = {env->config.api_port};
+            if (env->tls_listening)
+              x.own_ports.push_back(env->tls_listening->port);
             return plain(self->system().spawn(rvi::service_edge, std::move(x)));
           }};
 }
@@ -139,6 +143,8 @@ child_spec json_rpc(node_environment_ptr env) {
             x.access.hosts = config.api_hosts;
             x.access.origins = config.api_origins;
             x.callback.hosts = config.callback_hosts;
+            if (env->tls_listening)
+              x.callback.own_ports = {env->tls_listening->port};
             x.connections_max = config.connections_max;
             x.time = env->context->time;
             x.metrics = env->context->metrics;

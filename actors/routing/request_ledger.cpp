@@ -507,6 +507,21 @@ expected<expired_item> expire(transaction& t, std::string_view id, uint64_t now_
   return result;
 }
 
+outcome_notice notice_of_reply(const envelope& x) {
+  outcome_notice result;
+  result.id = x.header.id;
+  result.requesting_service = x.header.target;
+  result.target = "rpc:" + x.header.source;
+  if (x.header.kind == request_kind::error) {
+    result.status = "error";
+    result.error = x.arguments;
+  } else {
+    result.status = "ok";
+    result.arguments = x.arguments;
+  }
+  return result;
+}
+
 expected<std::optional<outcome_notice>> outcome(transaction& t, const transaction_id& x) {
   auto record = find(t, originated_key(x));
   if (!record)

@@ -126,6 +126,9 @@ expected<std::optional<uint64_t>> next_due(transaction& t);
 expected<expired_item> expire(transaction& t, std::string_view id, uint64_t now_ms,
                               const queue_ref& queue, uint64_t seq);
 
+/// What a reply tells its requesting service, as `outcome` would say it.
+outcome_notice notice_of_reply(const envelope& x);
+
 /// How a request made here ended; `pending` if it has not; nothing if unknown.
 expected<std::optional<outcome_notice>> outcome(transaction& t, const transaction_id& x);
 

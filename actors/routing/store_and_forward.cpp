@@ -33,7 +33,11 @@ void store_and_forward_state::commit(transaction_step step, std::function<void()
 }
 
 void store_and_forward_state::commit_later(transaction_step step) {
-  commit(std::move(step), [] {});
+  self->request(config.store, caf::infinite, atom::defer_v, std::move(step))
+    .then([](atom::committed) {},
+          [](const caf::error& err) {
+            log::error(component, "the store refused a step", {{"error", describe(err)}});
+          });
 }
 
 // -- start ------------------------------------------------------------------------------------------
@@ -270,6 +274,9 @@ caf::result<std::vector<caf::error>> store_and_forward_state::reply(batch x) {
         auto item = item_of(e, e.local ? ledger::originated_key(e.content->header.id)
                                        : ledger::inbound_key(e.content->header.id));
         if (e.local) {
+          item.content = nullptr;
+          item.bytes = 0;
+          item.notice = ledger::notice_of_reply(*e.content);
           entered(e.queue, item);
           announce_outcome(e.queue, std::move(item));
         } else {

@@ -136,7 +136,7 @@ struct store_and_forward_state {
   /// Runs a step durably, then `done`; on an error `failed`.
   void commit(transaction_step step, std::function<void()> done,
               std::function<void(const caf::error&)> failed = nullptr);
-  /// A step nobody waits for; an error is logged.
+  /// A step nobody waits for: it shares the next commit; an error is logged.
   void commit_later(transaction_step step);
 
   std::string status() const;

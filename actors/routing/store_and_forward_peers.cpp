@@ -125,7 +125,8 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
           counts.late_replies->add();
         if (e.replied != ledger::replied::ended)
           continue;
-        ledger::waiting_item item{at, ledger::originated_key(header.id), nullptr, std::nullopt, 0};
+        ledger::waiting_item item{at, ledger::originated_key(header.id), nullptr,
+                                  ledger::notice_of_reply(*e.content), 0};
         entered(e.queue, item);
         announce_outcome(e.queue, std::move(item));
         continue;

@@ -417,9 +417,14 @@ void store_and_forward_state::announce_outcome(const queue_ptr& q, ledger::waiti
   q->in_flight.insert(item.at);
   auto key = item.id;
   auto id = ledger::id_of(key);
+  auto notice = item.notice;
   handed_over[key] = {q, std::move(item)};
   if (!edge) {
     undelivered_again({{id}});
+    return;
+  }
+  if (notice) {
+    self->send(edge, atom::outcome_v, std::vector<outcome_notice>{std::move(*notice)});
     return;
   }
   auto found = std::make_shared<std::optional<outcome_notice>>();

@@ -206,6 +206,18 @@ caf::error store_state::commit_changes(durable_transaction& changes) {
   return {};
 }
 
+caf::typed_response_promise<atom::committed> store_state::defer(transaction_step step) {
+  auto answer = self->make_response_promise<atom::committed>();
+  waiting.push_back({std::move(step), answer});
+  if (waiting.size() >= config.steps_per_commit_max) {
+    flush();
+  } else if (!flush_sent && !late_flush_sent) {
+    late_flush_sent = true;
+    self->delayed_send(self, config.defer_max, atom::flush_v);
+  }
+  return answer;
+}
+
 void store_state::accept(std::span<waiting_step> steps) {
   count->steps.add(steps.size());
   for (auto& x : steps)
@@ -236,9 +248,11 @@ store(store_actor::stateful_pointer<store_state> self, store_config config) {
   });
   return {
     [&state](atom::commit, transaction_step& step) { return state.commit(std::move(step)); },
+    [&state](atom::defer, transaction_step& step) { return state.defer(std::move(step)); },
     [&state](atom::read, const transaction_step& step) { return state.read(step); },
     [&state](atom::flush) {
       state.flush_sent = false;
+      state.late_flush_sent = false;
       state.flush();
     },
   };

@@ -13,6 +13,7 @@
 #include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
+#include <chrono>
 #include <memory>
 #include <span>
 #include <vector>
@@ -22,6 +23,7 @@ namespace rvi {
 struct store_config {
   std::shared_ptr<durable_disk> disk; // opened before the actor system starts
   size_t steps_per_commit_max = 4'096;
+  std::chrono::milliseconds defer_max{5}; // how long a deferred step may wait for company
   metrics::registry* metrics = nullptr; // outlives the actor; may be null
 };
 
@@ -56,6 +58,7 @@ struct store_state {
 
   void start(store_config x);
   caf::typed_response_promise<atom::committed> commit(transaction_step step);
+  caf::typed_response_promise<atom::committed> defer(transaction_step step);
   caf::result<atom::done> read(const transaction_step& step);
 
   /// Commits and answers all that waits.
@@ -76,6 +79,7 @@ struct store_state {
   std::unique_ptr<counts> count;
   std::vector<waiting_step> waiting;
   bool flush_sent = false;
+  bool late_flush_sent = false;
   bool degraded = false;
 };
 

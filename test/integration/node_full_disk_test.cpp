@@ -46,7 +46,12 @@ private:
 };
 
 struct fixture : two_nodes {
-  fixture() { make_echo(media_server); }
+  fixture() {
+    media_server.on_invoke = [this](const handed_over& given) {
+      media_server.send_call("reply", R"({"transaction_id":")" + given.transaction_id
+                                        + R"(","arguments":1})");
+    };
+  }
 
   void start_vehicle(const std::string& store) {
     vehicle.settings.store = store;
@@ -135,6 +140,13 @@ TEST_CASE_FIXTURE(fixture, "a store at its size_max is opened again after a cras
   check_delivered();
 }
 
+TEST_CASE_FIXTURE(fixture, "a store at its size_max drains, replies as large as requests or not") {
+  make_echo(media_server);
+  start_vehicle("size_max = \"2MiB\"\n");
+  fill(8'000);
+  check_delivered();
+}
+
 TEST_CASE_FIXTURE(fixture, "a full disk refuses, keeps what it has and goes on with more room") {
   small_disk disk{vehicle.path("store"), "12m"};
   if (!disk.mounted()) {
@@ -157,7 +169,7 @@ TEST_CASE_FIXTURE(fixture, "a full disk refuses, keeps what it has and goes on w
   vehicle.kill(); // before its disk goes
 }
 
-TEST_CASE_FIXTURE(fixture, "a full disk is opened again after a crash and drains") {
+TEST_CASE_FIXTURE(fixture, "a node starts on a full disk and drains it") {
   small_disk disk{vehicle.path("store"), "12m"};
   if (!disk.mounted())
     return;
@@ -165,8 +177,13 @@ TEST_CASE_FIXTURE(fixture, "a full disk is opened again after a crash and drains
   fill(60'000);
   vehicle.kill();
   vehicle.start();
-  media_player.register_service("media_player");
+  auto registered = [&] {
+    return (media_player.connected() || media_player.connect())
+           && media_player.call("register_service", R"({"service":"media_player"})").code.empty();
+  };
+  CHECK_MESSAGE(wait_for({&media_player}, registered, milliseconds{5'000}), vehicle.log_tail());
   check_still_answers();
+  CHECK_MESSAGE(vehicle.log().find(" supervisor ") == std::string::npos, vehicle.log_tail());
   check_delivered();
   vehicle.kill();
 }
