@@ -29,10 +29,16 @@ void credential_cache::add(const credential_ptr& x) {
   entries_.emplace(x->hash, order_.begin());
 }
 
-void credential_cache::clear() {
+void credential_cache::keep_if(const std::function<bool(const credential&)>& holds) {
   std::lock_guard guard{mutex_};
-  entries_.clear();
-  order_.clear();
+  for (auto i = order_.begin(); i != order_.end();) {
+    if (holds(**i)) {
+      ++i;
+      continue;
+    }
+    entries_.erase((*i)->hash);
+    i = order_.erase(i);
+  }
 }
 
 size_t credential_cache::size() const {

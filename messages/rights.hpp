@@ -8,6 +8,7 @@
 #include "messages/credential.hpp"
 #include "messages/envelope.hpp"
 
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -35,7 +36,8 @@ public:
   explicit credential_cache(size_t credentials_max) : credentials_max_(credentials_max) {}
   credential_ptr find(const std::string& hash);
   void add(const credential_ptr& x);
-  void clear();
+  /// Drops those that the predicate does not hold for.
+  void keep_if(const std::function<bool(const credential&)>& holds);
   size_t size() const;
 
 private:

@@ -232,6 +232,7 @@ expected<admitted> check_authorize(const rights& own, const session_binding& bin
 void authorization_state::reserve_ids() {
   auto until = std::make_shared<uint64_t>();
   transaction_step step = [until](transaction& t) -> caf::error {
+    t.use_reserve(true);
     auto stored = t.get(table::meta, authorize_id_key);
     if (!stored)
       return std::move(stored.error());
@@ -309,6 +310,7 @@ void authorization_state::remember(link_actor link, const admitted& x) {
       credentials.push_back(std::move(credential));
   transaction_step step
     = [replayed, key, id = x.transaction_id, credentials](transaction& t) -> caf::error {
+    t.use_reserve(true); // without its links a full store would not drain
     auto stored = t.get(table::nodes, key);
     if (!stored)
       return std::move(stored.error());
@@ -452,9 +454,11 @@ caf::result<atom::done> authorization_state::reload() {
     log::error(component, "credentials were not read again", {{"error", describe(next.error())}});
     return std::move(next.error());
   }
-  (*next)->known->clear(); // anchors may have changed: everything is checked anew
+  // Anchors may have gone, and with them what they vouched for.
+  (*next)->known->keep_if([&](const credential& x) {
+    return !verify_credential(x, (*next)->anchors);
+  });
   config.node->rights->publish(*next);
-  load_known();
   log::info(component, "credentials read", {{"credentials", (*next)->own.size()}});
   return atom::done_v;
 }

@@ -212,6 +212,7 @@ expected<envelope_ptr> content(transaction& t, const IdRecord& x) {
 }
 
 caf::error accept(transaction& t, const envelope& x, const queue_ref& queue, uint64_t seq) {
+  t.use_reserve(false);
   auto id = originated_key(x.header.id);
   auto existing = find(t, id);
   if (!existing)
@@ -226,6 +227,7 @@ caf::error accept(transaction& t, const envelope& x, const queue_ref& queue, uin
 
 caf::error accept_local(transaction& t, const envelope& x, const queue_ref& queue, uint64_t seq,
                         bool dispatch) {
+  t.use_reserve(false);
   auto id = originated_key(x.header.id);
   auto record = record_for(x, storage::CUSTODY, 0);
   if (!is_rpc(record)) {
@@ -241,6 +243,7 @@ caf::error accept_local(transaction& t, const envelope& x, const queue_ref& queu
 
 expected<received> receive(transaction& t, const envelope& x, const node_uid& peer,
                            const queue_ref& queue, uint64_t seq, bool dispatch) {
+  t.use_reserve(false);
   auto id = inbound_key(x.header.id);
   auto existing = find(t, id);
   if (!existing)
@@ -267,6 +270,7 @@ expected<received> receive(transaction& t, const envelope& x, const node_uid& pe
 }
 
 expected<bool> dispatch(transaction& t, std::string_view id, bool idempotent) {
+  t.use_reserve(true);
   auto x = find(t, id);
   if (!x)
     return std::move(x.error());
@@ -281,6 +285,7 @@ expected<bool> dispatch(transaction& t, std::string_view id, bool idempotent) {
 }
 
 caf::error hold_again(transaction& t, std::string_view id, const queue_ref& queue) {
+  t.use_reserve(true);
   auto x = require(t, id);
   if (!x)
     return std::move(x.error());
@@ -297,6 +302,7 @@ caf::error hold_again(transaction& t, std::string_view id, const queue_ref& queu
 }
 
 caf::error taken(transaction& t, std::string_view id) {
+  t.use_reserve(true);
   auto x = require(t, id);
   if (!x)
     return std::move(x.error());
@@ -308,6 +314,7 @@ caf::error taken(transaction& t, std::string_view id) {
 }
 
 caf::error dead_letter(transaction& t, std::string_view id, std::string_view why) {
+  t.use_reserve(true);
   auto x = require(t, id);
   if (!x)
     return std::move(x.error());
@@ -335,6 +342,7 @@ expected<IdRecord> require_open(transaction& t, std::string_view id) {
 } // namespace
 
 caf::error reply_local(transaction& t, const envelope& x, const queue_ref& queue, uint64_t seq) {
+  t.use_reserve(true);
   auto id = inbound_key(x.header.id);
   auto record = require_open(t, id);
   if (!record)
@@ -352,6 +360,7 @@ caf::error reply_local(transaction& t, const envelope& x, const queue_ref& queue
 }
 
 caf::error reply(transaction& t, const envelope& x, const queue_ref& queue, uint64_t seq) {
+  t.use_reserve(true);
   auto id = inbound_key(x.header.id);
   auto record = require_open(t, id);
   if (!record)
@@ -366,6 +375,7 @@ caf::error reply(transaction& t, const envelope& x, const queue_ref& queue, uint
 
 expected<replied> receive_reply(transaction& t, const envelope& x, const queue_ref& queue,
                                 uint64_t seq) {
+  t.use_reserve(true);
   auto id = originated_key(x.header.id);
   auto record = find(t, id);
   if (!record)
@@ -392,6 +402,7 @@ expected<replied> receive_reply(transaction& t, const envelope& x, const queue_r
 }
 
 caf::error custody(transaction& t, std::string_view id) {
+  t.use_reserve(true);
   auto x = require(t, id);
   if (!x)
     return std::move(x.error());
@@ -412,6 +423,7 @@ caf::error custody(transaction& t, std::string_view id) {
 
 caf::error end(transaction& t, std::string_view id, std::string_view status,
                std::string_view detail, const queue_ref& queue, uint64_t seq) {
+  t.use_reserve(true);
   auto x = require(t, id);
   if (!x)
     return std::move(x.error());
@@ -421,10 +433,16 @@ caf::error end(transaction& t, std::string_view id, std::string_view status,
 }
 
 caf::error delivered(transaction& t, std::string_view id) {
+  t.use_reserve(true);
   auto x = find(t, id);
   if (!x || !*x)
     return x ? caf::error{} : std::move(x.error());
-  return first_of({leave_queue(t, **x), put_record(t, id, **x)});
+  // The requesting service has the content; the record keeps how it ended.
+  caf::error err;
+  if ((*x)->outcome_record() != 0)
+    err = drop(t, table::records, seq_key((*x)->outcome_record()));
+  (*x)->set_outcome_record(0);
+  return first_of({err, leave_queue(t, **x), put_record(t, id, **x)});
 }
 
 expected<std::vector<std::string>> due(transaction& t, uint64_t now_ms, size_t limit) {
@@ -480,6 +498,7 @@ caf::error fade(transaction& t, std::string_view id, IdRecord& x) {
 
 expected<expired_item> expire(transaction& t, std::string_view id, uint64_t now_ms,
                               const queue_ref& queue, uint64_t seq) {
+  t.use_reserve(true);
   auto x = require(t, id);
   if (!x)
     return std::move(x.error());
@@ -643,6 +662,7 @@ expected<recovered> recover(transaction& t) {
 }
 
 expected<uint32_t> raise_epoch(transaction& t, uint64_t now_ms) {
+  t.use_reserve(true);
   auto stored = t.get(table::meta, "epoch");
   if (!stored)
     return std::move(stored.error());

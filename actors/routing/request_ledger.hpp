@@ -105,7 +105,7 @@ caf::error custody(transaction& t, std::string_view id);
 caf::error end(transaction& t, std::string_view id, std::string_view status,
                std::string_view detail, const queue_ref& queue, uint64_t seq);
 
-/// The requesting service has got its outcome.
+/// The requesting service has got its outcome: the reply's content goes, how it ended stays.
 caf::error delivered(transaction& t, std::string_view id);
 
 struct expired_item {

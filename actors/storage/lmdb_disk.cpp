@@ -64,6 +64,8 @@ public:
 
   caf::error append(table, std::string_view, std::string_view) override { return read_only(); }
 
+  void use_reserve(bool) override {}
+
   expected<bool> erase(table, std::string_view) override { return read_only(); }
 
   caf::error
@@ -107,6 +109,8 @@ public:
     keys.emplace_hint(keys.end(), key);
     return inner_.append(id_of(t), key, value);
   }
+
+  void use_reserve(bool allowed) override { inner_.use_reserve(allowed); }
 
   expected<bool> erase(table t, std::string_view key) override {
     changed(t).emplace(key);

@@ -54,6 +54,8 @@ public:
     return put(t, key, value);
   }
 
+  void use_reserve(bool allowed) override { reserve_allowed_ = allowed; }
+
   expected<bool> erase(table t, std::string_view key) override {
     if (auto failure = check_change(key))
       return failure;
@@ -124,7 +126,10 @@ private:
     before_.push_back({t, key, disk_->value_of(t, key)});
     auto bytes = disk_->bytes_;
     disk_->set(t, key, std::move(value));
-    if (disk_->bytes_ > bytes && disk_->bytes_ > disk_->capacity_)
+    auto capacity = disk_->capacity_;
+    if (reserve_allowed_)
+      capacity += std::min(capacity / 4, std::numeric_limits<uint64_t>::max() - capacity);
+    if (disk_->bytes_ > bytes && disk_->bytes_ > capacity)
       error_ = caf::make_error(ec::store_full, std::string{"the memory disk is full"});
     return error_;
   }
@@ -137,6 +142,7 @@ private:
 
   std::shared_ptr<memory_disk> disk_;
   uint64_t opening_;
+  bool reserve_allowed_ = false;
   bool writes_;
   std::vector<memory_disk::change> before_; // what the changes replaced
   caf::error error_;                        // the first failure stays

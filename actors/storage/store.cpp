@@ -36,6 +36,8 @@ public:
     return note(inner_.append(t, key, value));
   }
 
+  void use_reserve(bool allowed) override { inner_.use_reserve(allowed); }
+
   expected<bool> erase(table t, std::string_view key) override {
     auto result = inner_.erase(t, key);
     if (!result)
@@ -174,6 +176,7 @@ store_state::attempt store_state::try_together(std::span<waiting_step> steps) {
     return failed_on_disk(writing.error(), 0);
   watched_transaction changes{**writing};
   for (size_t i = 0; i < steps.size(); ++i) {
+    changes.use_reserve(false);
     auto failure = run(steps[i].step, changes);
     if (changes.failure())
       return failed_on_disk(changes.failure(), i);

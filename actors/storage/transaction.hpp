@@ -63,6 +63,10 @@ public:
   /// The same, faster if the key comes after all others of the table.
   virtual caf::error append(table t, std::string_view key, std::string_view value) = 0;
 
+  /// From here to the end of the step, changes may use the room that is kept for ending what was
+  /// accepted: a full store must drain. What accepts something new must not.
+  virtual void use_reserve(bool allowed) = 0;
+
   /// Removes a record; whether there was one.
   virtual expected<bool> erase(table t, std::string_view key) = 0;
 

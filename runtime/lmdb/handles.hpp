@@ -95,6 +95,7 @@ struct writing {
   transaction_handle transaction; // null when over
   std::vector<table_sums> sums;   // as they will be
   bool full = false;              // takes no additions
+  bool reserve_allowed = false;   // but these
   caf::error error;               // the first one
 };
 

@@ -82,6 +82,9 @@ public:
   /// Like `put`; faster if the key comes after all others of the table.
   caf::error append(table_id table, std::string_view key, std::string_view value);
 
+  /// Lets additions use the room that is kept for erasing: for what ends or moves what is there.
+  void use_reserve(bool allowed);
+
   /// Whether there was such a record.
   expected<bool> erase(table_id table, std::string_view key);
 

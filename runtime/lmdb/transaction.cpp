@@ -70,7 +70,7 @@ caf::error put_record(writing& x, table_id id, unsigned flags, std::string_view 
   assert(x.transaction);
   if (auto error = check_key(key))
     return remember(x, error);
-  if (x.full)
+  if (x.full && !x.reserve_allowed)
     return remember(x, caf::make_error(ec::store_full, "the store has no room left"));
   auto& table = x.open.tables[id];
   auto& sums = x.sums[id];
@@ -107,6 +107,8 @@ caf::error write_transaction::put(table_id table, std::string_view key, std::str
 caf::error write_transaction::append(table_id table, std::string_view key, std::string_view value) {
   return detail::put_record(*writing_, table, MDB_APPEND, key, value);
 }
+
+void write_transaction::use_reserve(bool allowed) { writing_->reserve_allowed = allowed; }
 
 expected<bool> write_transaction::erase(table_id id, std::string_view key) {
   assert(id < writing_->open.tables.size());

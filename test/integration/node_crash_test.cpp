@@ -12,6 +12,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <utility>
 
 using namespace rvi;
 using namespace rvi::test;
@@ -160,8 +161,39 @@ TEST_CASE_FIXTURE(fixture, "outcomes survive a vehicle that is killed before its
   CHECK(media_server.invoked.size() == 1);
 }
 
+TEST_CASE_FIXTURE(fixture,
+                  "a cloud killed between hand-over and reply reports it and runs nothing twice") {
+  cloud.start();
+  media_server.on_invoke = nullptr;
+  media_server.register_service("media_server");
+  vehicle.start();
+  media_player.register_service("media_player");
+  std::set<std::string> ids;
+  for (int i = 0; i < 20; ++i)
+    ids.insert(accepted(std::to_string(i), wall_ms() + 5 * minute_ms));
+  REQUIRE(wait([&] { return media_server.invoked.size() == ids.size(); }));
+  cloud.kill();
+  cloud.start();
+  media_server.register_service("media_server");
+  CHECK_MESSAGE(wait([&] { return ended(ids) == ids.size(); }), cloud.log_tail());
+  check_promises(ids);
+  CHECK(media_server.invoked.size() == ids.size());
+  // Too late: the outcome has been told.
+  CHECK(media_server.call("reply", R"({"transaction_id":")" + *ids.begin() + R"("})").code
+        == "not_found");
+  CHECK(media_player.outcomes.size() == ids.size());
+}
+
 TEST_CASE_FIXTURE(fixture, "a cloud killed again and again leaves one outcome for each request") {
   cloud.start();
+  // Answers late, so that the blows hit requests that were handed over.
+  std::vector<std::string> unanswered;
+  media_server.on_invoke
+    = [&](const handed_over& given) { unanswered.push_back(given.transaction_id); };
+  auto answer_all = [&] {
+    for (auto& id : std::exchange(unanswered, {}))
+      media_server.send_call("reply", R"({"transaction_id":")" + id + R"(","arguments":1})");
+  };
   media_server.register_service("media_server");
   vehicle.start();
   media_player.register_service("media_player");
@@ -171,16 +203,20 @@ TEST_CASE_FIXTURE(fixture, "a cloud killed again and again leaves one outcome fo
   auto seed = std::random_device{}();
   MESSAGE("seed " << seed);
   killings blows{cloud, std::mt19937{seed}, 6};
-  auto everything_ended = [&] {
+  auto go_on = [&] {
     blows.maybe();
     stay_registered(media_server, "media_server");
-    return blows.left == 0 && ids.size() == requests && ended(ids) == requests;
+    answer_all();
   };
   while (ids.size() < requests) {
     accept_some(10, expires, ids, [&] { blows.maybe(); });
-    stay_registered(media_server, "media_server");
     wait([&] { return false; }, milliseconds{100});
+    go_on();
   }
+  auto everything_ended = [&] {
+    go_on();
+    return blows.left == 0 && ended(ids) == requests;
+  };
   CHECK_MESSAGE(wait(everything_ended, milliseconds{60'000}), cloud.log_tail());
   check_promises(ids);
 }
@@ -193,11 +229,31 @@ TEST_CASE_FIXTURE(fixture, "a vehicle killed while the cloud works gets its outc
   media_player.register_service("media_player");
   auto id = accepted("1", wall_ms() + minute_ms);
   REQUIRE(wait([&] { return !media_server.invoked.empty(); }));
+  auto gone = [&] {
+    return media_player.call("get_status", "{}").result.find(R"("queues":[])") != std::string::npos;
+  };
+  REQUIRE(wait(gone)); // the cloud has it, and only the cloud
+  media_player.call("get_outcome", R"({"transaction_id":")" + id + "\"}");
   vehicle.kill();
   media_server.call("reply", R"({"transaction_id":")" + id + R"(","arguments":"done"})");
   // Nothing waits at the vehicle for the cloud, but an answer is owed to it.
   vehicle.start();
   media_player.register_service("media_player");
+  CHECK_MESSAGE(wait([&] { return outcome_of(media_player, id); }), vehicle.log_tail());
+}
+
+TEST_CASE_FIXTURE(fixture, "an outcome reaches a vehicle that has asked for nothing since") {
+  cloud.start();
+  media_server.on_invoke = nullptr;
+  media_server.register_service("media_server");
+  vehicle.start();
+  media_player.register_service("media_player");
+  auto id = accepted("1", wall_ms() + 5 * minute_ms);
+  // Longer than data_link remembers that a link is wanted; then the link is lost.
+  CHECK_FALSE(wait([&] { return outcome_of(media_player, id); }, milliseconds{11'000}));
+  cloud.kill();
+  cloud.start();
+  media_server.register_service("media_server");
   CHECK_MESSAGE(wait([&] { return outcome_of(media_player, id); }), vehicle.log_tail());
 }
 
