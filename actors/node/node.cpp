@@ -56,6 +56,8 @@ void node::stop() {
   if (stopped_)
     return;
   stopped_ = true;
+  if (!running())
+    return; // it gave up by itself
   caf::scoped_actor self{system_};
   self->request(supervisor_, caf::duration{stop_max}, atom::stop_v)
     .receive([](atom::stopped) {},

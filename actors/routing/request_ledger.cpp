@@ -502,7 +502,7 @@ expected<expired_item> expire(transaction& t, std::string_view id, uint64_t now_
   auto x = require(t, id);
   if (!x)
     return std::move(x.error());
-  expired_item result{std::string{id}, x->source(), x->queue(), false,
+  expired_item result{std::string{id}, x->source(), x->target(), x->queue(), false,
                       {static_cast<uint8_t>(x->priority()), x->queue_seq()}};
   if (x->queue_seq() == 0)
     result.queue.clear();
@@ -639,6 +639,16 @@ expected<recovered> recover(transaction& t) {
     err = t.scan(table::dispatched, {}, transaction::no_limit,
                  [&](std::string_view key, std::string_view) {
                    result.dispatched.emplace_back(key);
+                   return true;
+                 });
+  if (!err)
+    err = t.scan(table::ids, {}, transaction::no_limit,
+                 [&](std::string_view key, std::string_view value) {
+                   IdRecord x;
+                   if (key.back() == 'o'
+                       && x.ParseFromArray(value.data(), static_cast<int>(value.size()))
+                       && x.state() == storage::CUSTODY)
+                     result.awaiting.emplace_back(id_of(key), x.target());
                    return true;
                  });
   if (err)

@@ -111,6 +111,7 @@ caf::error delivered(transaction& t, std::string_view id);
 struct expired_item {
   std::string id;
   std::string source;   // the requesting service, for an rpc made here
+  std::string target;
   std::string queue;    // where it waited, empty if nowhere
   bool notify = false;  // its requesting service must hear of it
   position at;          // where in that queue
@@ -151,6 +152,7 @@ struct recovered_queue {
 struct recovered {
   std::vector<recovered_queue> queues;
   std::vector<std::string> dispatched; // handed over before the crash, outcome open
+  std::vector<std::pair<transaction_id, std::string>> awaiting; // rpcs others have; their targets
   uint64_t next_seq = 1;
   uint32_t next_queue = 1;
 };

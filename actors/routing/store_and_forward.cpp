@@ -93,6 +93,8 @@ void store_and_forward_state::recovered(const ledger::recovered& x) {
   }
   counts.waiting->set(static_cast<double>(items));
   unknown_outcomes = x.dispatched;
+  for (auto& [id, target] : x.awaiting)
+    awaiting[target].insert(id);
   if (items + unknown_outcomes.size() > 0)
     log::info(component, "recovered",
               {{"waiting", items}, {"handed_over", unknown_outcomes.size()}});

@@ -115,6 +115,9 @@ struct store_and_forward_state {
   link_state* link_of(const route& x);
   void transmit(const queue_ptr& q, link_state& link);
   void demand_link(const waiting_queue& q, const route& x);
+  /// Asks for links to nodes that have rpcs of ours.
+  void demand_links_for_replies();
+  void ended(const std::string& target, const transaction_id& id);
   void dispatch(const queue_ptr& q);
   void dispatch_marked(const queue_ptr& q, std::vector<ledger::waiting_item> items);
   void hand_over(const queue_ptr& q, std::vector<ledger::waiting_item> items);
@@ -157,6 +160,8 @@ struct store_and_forward_state {
   std::map<std::string, queue_ptr> queues; // ordered, so that runs repeat
   std::map<uint64_t, link_state> links;
   std::map<node_uid, uint64_t> links_by_uid;
+  /// Rpcs that others have: their nodes must be reached for the replies (by target).
+  std::map<std::string, std::set<transaction_id>> awaiting;
   std::map<std::string, flight> handed_over; // to services, by `ids` key
   struct {
     metrics::counter* accepted = nullptr;

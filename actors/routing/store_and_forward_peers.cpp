@@ -123,6 +123,7 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
       if (header.is_reply()) {
         if (e.replied == ledger::replied::late)
           counts.late_replies->add();
+        ended("rpc:" + header.source, header.id);
         if (e.replied != ledger::replied::ended)
           continue;
         ledger::waiting_item item{at, ledger::originated_key(header.id), nullptr,
@@ -181,6 +182,7 @@ void store_and_forward_state::tick() {
       return q.items == 0 && q.in_flight.empty() && !q.loading && x.second.use_count() == 1;
     });
     pump_all();
+    demand_links_for_replies();
   }
 }
 
@@ -248,6 +250,7 @@ void store_and_forward_state::expire(const std::vector<due_request>& xs) {
         for (auto& [number, link] : links)
           link.in_flight.erase({id, false});
       }
+      ended(x.result.target, id);
       if (x.result.notify) {
         counts.expired->add();
         config.node->record(id, 20, true, "timeout");

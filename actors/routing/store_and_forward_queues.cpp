@@ -181,6 +181,28 @@ void store_and_forward_state::demand_link(const waiting_queue& q, const route& x
   self->send(data_link, atom::setup_v, std::move(wanted));
 }
 
+void store_and_forward_state::demand_links_for_replies() {
+  auto table = config.node->routing->load();
+  for (auto& [target, ids] : awaiting) {
+    auto to = table->resolve(target);
+    if (!data_link || to.to != route::where::remote || to.network_addresses.empty()
+        || link_of(to))
+      continue;
+    self->send(data_link, atom::setup_v,
+               setup_request{target, to.node ? to.node->address : std::string{},
+                             to.network_addresses, false});
+  }
+}
+
+void store_and_forward_state::ended(const std::string& target, const transaction_id& id) {
+  auto i = awaiting.find(target);
+  if (i == awaiting.end())
+    return;
+  i->second.erase(id);
+  if (i->second.empty())
+    awaiting.erase(i);
+}
+
 void store_and_forward_state::transmit(const queue_ptr& q, link_state& link) {
   batch going;
   size_t bytes = 0;
@@ -286,6 +308,8 @@ void store_and_forward_state::custody(uint64_t id, const custody_report& x) {
     if (!flown)
       continue;
     settled.push_back(flown->item.id);
+    if (flown->item.content->header.kind == request_kind::rpc)
+      awaiting[flown->queue->name].insert(accepted.id);
     left(flown->queue, flown->item);
     touched.insert(flown->queue);
   }
