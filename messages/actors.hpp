@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //
 // The interface of every actor of a node, in one place, in the HLD's words. Chapter 8's steps are
-// marked where they happen; steps 4, 5, 17 and 18 (resolving) are answered from the routing snapshot
-// (messages/routing_table.hpp) and cost no message.
+// marked where they happen; steps 4, 5, 17 and 18 (resolving) are answered from the routing
+// snapshot (messages/routing_table.hpp) and cost no message.
 
 #pragma once
 
@@ -182,8 +182,7 @@ using service_edge_actor = caf::typed_actor<
   caf::reacts_to<atom::tick>>;
 
 /// Draws signatures; holds the node's private key.
-using signer_actor = caf::typed_actor<
-  caf::replies_to<atom::sign, std::string>::with<std::string>>;
+using signer_actor = caf::typed_actor<caf::replies_to<atom::sign, std::string>::with<std::string>>;
 
 /// The AUTHORIZATION actor holds credentials, pinned roots and the signing queue (HLD 5.8, 12).
 using authorization_actor = caf::typed_actor<
@@ -191,8 +190,8 @@ using authorization_actor = caf::typed_actor<
   caf::replies_to<atom::authorize, draft_batch>::with<authorized_batch>,
   // HLD 7.6: makes our Authorize for this session; answers the link with `introduce`.
   caf::reacts_to<atom::introduce, link_actor, session_binding>,
-  // HLD 7.6: checks the peer's Authorize (body, signature); answers the link with `admit`, or closes
-  // it.
+  // HLD 7.6: checks the peer's Authorize (body, signature); answers the link with `admit`, or
+  // closes it.
   caf::reacts_to<atom::admit, link_actor, session_binding, std::string, std::string>,
   // HLD 7.7 step 1: signs announcement entries (AnnouncedService bytes).
   caf::replies_to<atom::announce, std::vector<std::string>>::with<std::vector<announce_entry>>,
@@ -220,8 +219,7 @@ using store_and_forward_actor = caf::typed_actor<
   // The peer takes more on this link.
   caf::reacts_to<atom::credit, uint64_t, credit_grant>,
   // HLD 8.9-8.10, 13.3.
-  caf::reacts_to<atom::link_up, link_actor, link_info>,
-  caf::reacts_to<atom::link_down, uint64_t>,
+  caf::reacts_to<atom::link_up, link_actor, link_info>, caf::reacts_to<atom::link_down, uint64_t>,
   // HLD 13.4: a local service came or went.
   caf::reacts_to<atom::available, std::string>,
   // What services made of requests and outcomes.
@@ -232,8 +230,7 @@ using store_and_forward_actor = caf::typed_actor<
   caf::replies_to<atom::outcome, transaction_id>::with<outcome_notice>,
   caf::replies_to<atom::status>::with<std::string>,
   // Upward handles: where requests are dispatched, and who sets up links.
-  caf::reacts_to<atom::attach, service_edge_actor>,
-  caf::reacts_to<atom::attach, data_link_actor>,
+  caf::reacts_to<atom::attach, service_edge_actor>, caf::reacts_to<atom::attach, data_link_actor>,
   // INTERNAL: deadlines.
   caf::reacts_to<atom::tick>>;
 
@@ -251,16 +248,15 @@ using service_discovery_actor = caf::typed_actor<
   caf::reacts_to<atom::unreg, std::string>,
   // HLD 7.7, 11.5: the link wants our services for this peer; answers it with `announce`.
   caf::reacts_to<atom::announce, link_actor, peer_identity>,
-  // HLD 7.7, 11.4: what the peer announced, all (true) or a delta. Answers the link with `available`,
-  // or closes it if an entry is outside the peer's rights.
+  // HLD 7.7, 11.4: what the peer announced, all (true) or a delta. Answers the link with
+  // `available`, or closes it if an entry is outside the peer's rights.
   caf::reacts_to<atom::announce, link_actor, peer_identity, bool, std::vector<announce_entry>>,
   // HLD 11.2, 11.6.
-  caf::reacts_to<atom::link_up, link_actor, link_info>,
-  caf::reacts_to<atom::link_down, uint64_t>,
+  caf::reacts_to<atom::link_up, link_actor, link_info>, caf::reacts_to<atom::link_down, uint64_t>,
   caf::replies_to<atom::status>::with<std::string>>;
 
-/// The PROTOCOL actor chooses how a node is spoken to (HLD 5.5, 14): one answer per link, no hop per
-/// batch.
+/// The PROTOCOL actor chooses how a node is spoken to (HLD 5.5, 14): one answer per link, no hop
+/// per batch.
 using protocol_actor = caf::typed_actor<
   // The protocols a peer offers; answers the one to use, or `protocol_mismatch`.
   caf::replies_to<atom::setup, std::vector<std::string>>::with<std::string>>;

@@ -19,8 +19,9 @@ namespace rvi {
 
 class transaction;
 
-/// Work done inside one durable transaction of the store. It may run more than once (when a neighbour
-/// in the same commit fails), so it starts by resetting what it answers through its captures.
+/// Work done inside one durable transaction of the store. It may run more than once (when a
+/// neighbour in the same commit fails), so it starts by resetting what it answers through its
+/// captures.
 using transaction_step = std::function<caf::error(transaction&)>;
 
 using draft_batch = std::vector<draft>;
@@ -98,7 +99,7 @@ struct peer_identity {
 struct link_info {
   uint64_t link = 0; // never used twice
   peer_identity peer;
-  std::string kind;   // "tls", "loopback"
+  std::string kind;     // "tls", "loopback"
   bool dialled = false; // by us
   uint64_t round_trip_us = 0;
   uint64_t authorized_us = 0; // boot time, for the trace

@@ -20,8 +20,7 @@ caf::error invalid(std::string why) {
 }
 
 bool any_covers(const std::vector<std::string>& patterns, std::string_view name) {
-  return std::any_of(patterns.begin(), patterns.end(),
-                     [name](auto& x) { return covers(x, name); });
+  return std::any_of(patterns.begin(), patterns.end(), [name](auto& x) { return covers(x, name); });
 }
 
 expected<crypto::public_key> key_of(json::value jwk) {
@@ -72,9 +71,9 @@ expected<credential_claims> claims_of(json::value x) {
   if (x["sub"].as_string() != to_string(key->uid()))
     return invalid("sub is not the uid of cnf.jwk");
   result.administrator = x["adm"].as_bool().value_or(false);
-  for (auto [list, name] : {std::pair{&result.sources, "sources"},
-                            std::pair{&result.destinations, "destinations"},
-                            std::pair{&result.relay, "relay"}}) {
+  for (auto [list, name] :
+       {std::pair{&result.sources, "sources"}, std::pair{&result.destinations, "destinations"},
+        std::pair{&result.relay, "relay"}}) {
     auto patterns = patterns_of(x[name], name);
     if (!patterns)
       return std::move(patterns.error());
@@ -113,7 +112,9 @@ std::string payload_of(const credential_claims& x) {
 
 } // namespace
 
-bool credential::covers_source(std::string_view name) const { return any_covers(sources, name); }
+bool credential::covers_source(std::string_view name) const {
+  return any_covers(sources, name);
+}
 
 bool credential::covers_destination(std::string_view name) const {
   return any_covers(destinations, name) && (administrator || !is_reserved(name));
@@ -137,8 +138,8 @@ caf::error trust_anchors::add(std::string_view text) {
   return {};
 }
 
-const crypto::public_key* trust_anchors::find(std::string_view organization,
-                                              std::string_view key_id) const {
+const crypto::public_key*
+trust_anchors::find(std::string_view organization, std::string_view key_id) const {
   auto i = keys_.find(organization);
   if (i == keys_.end())
     return nullptr;
@@ -164,8 +165,8 @@ std::string trust_anchor_json(std::string_view organization, const crypto::publi
   return out.take();
 }
 
-expected<credential_ptr> issue_credential(credential_claims claims,
-                                          const crypto::private_key& key) {
+expected<credential_ptr>
+issue_credential(credential_claims claims, const crypto::private_key& key) {
   for (auto* list : {&claims.sources, &claims.destinations, &claims.relay})
     for (auto& pattern : *list) {
       auto normal = normalise_pattern(pattern);
@@ -229,8 +230,8 @@ caf::error check_validity(const credential& x, uint64_t now_ms) {
   return {};
 }
 
-expected<credential_ptr> accept_credential(std::string_view text, const trust_anchors& anchors,
-                                           uint64_t now_ms) {
+expected<credential_ptr>
+accept_credential(std::string_view text, const trust_anchors& anchors, uint64_t now_ms) {
   auto result = parse_credential(text);
   if (!result)
     return result;

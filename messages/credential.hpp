@@ -36,8 +36,8 @@ struct credential_claims {
 };
 
 struct credential : credential_claims {
-  std::string text;    // JWS compact
-  std::string hash;    // SHA-256 of text, 32 bytes
+  std::string text; // JWS compact
+  std::string hash; // SHA-256 of text, 32 bytes
   crypto::jws signed_text;
 
   bool covers_source(std::string_view name) const;
@@ -46,7 +46,8 @@ struct credential : credential_claims {
 
 using credential_ptr = std::shared_ptr<const credential>;
 
-/// The provisioning keys a node trusts, by organization. Bundles are never pooled: `iss` selects one.
+/// The provisioning keys a node trusts, by organization. Bundles are never pooled: `iss` selects
+/// one.
 class trust_anchors {
 public:
   /// Reads `{"organization":…,"keys":[JWK…]}` as `rvi credential root` writes it.
@@ -79,7 +80,7 @@ caf::error verify_credential(const credential& x, const trust_anchors& anchors);
 caf::error check_validity(const credential& x, uint64_t now_ms);
 
 /// Both of the above after parsing.
-expected<credential_ptr> accept_credential(std::string_view text, const trust_anchors& anchors,
-                                           uint64_t now_ms);
+expected<credential_ptr>
+accept_credential(std::string_view text, const trust_anchors& anchors, uint64_t now_ms);
 
 } // namespace rvi

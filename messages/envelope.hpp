@@ -59,7 +59,8 @@ using envelope_ptr = std::shared_ptr<const envelope>;
 /// The unit between actors.
 using batch = std::vector<envelope_ptr>;
 
-/// A request before it is signed (HLD 8.1): authorization chooses the credential and fills the rest.
+/// A request before it is signed (HLD 8.1): authorization chooses the credential and fills the
+/// rest.
 struct draft {
   request_header header;
   std::string arguments;

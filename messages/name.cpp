@@ -124,8 +124,7 @@ bool may_be_name(std::string_view x) {
   return !x.empty() && x.find('#') == std::string_view::npos;
 }
 
-// -- checking
-// ------------------------------------------------------------------------------------------
+// -- checking -----------------------------------------------------------------------------------
 
 caf::error invalid(std::string detail) {
   return caf::make_error(ec::invalid_name, std::move(detail));

@@ -48,8 +48,8 @@ size_t credential_cache::size() const {
 
 expected<credential_ptr> rights::choose(std::string_view source, std::string_view target,
                                         uint64_t now_ms, uint64_t expires_ms) const {
-  caf::error reason = caf::make_error(ec::unauthorized, std::string{source} + " has no right to reach "
-                                                          + std::string{target});
+  caf::error reason = caf::make_error(
+    ec::unauthorized, std::string{source} + " has no right to reach " + std::string{target});
   for (auto& x : own) {
     if (!x->covers_source(source) || !x->covers_destination(target))
       continue;
@@ -80,8 +80,8 @@ bool rights::may_receive(std::string_view name) const {
   return std::any_of(own.begin(), own.end(), [name](auto& x) { return x->covers_source(name); });
 }
 
-caf::error rights::check_remote(const request_header& x, uint64_t signed_at_ms,
-                                uint64_t now_ms) const {
+caf::error
+rights::check_remote(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const {
   if (x.expires_ms <= now_ms)
     return caf::make_error(ec::timeout, std::string{"its time was up"});
   if (x.created_ms > now_ms + limits.clock_skew_ms)

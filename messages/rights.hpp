@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// What a node may do and whom it believes, as one immutable snapshot: steps 15 and 16 of HLD chapter 8
-// are answered from it without a message. Authorization publishes a new one at each change.
+// What a node may do and whom it believes, as one immutable snapshot: steps 15 and 16 of HLD
+// chapter 8 are answered from it without a message. Authorization publishes a new one at each
+// change.
 
 #pragma once
 
@@ -62,8 +63,8 @@ struct rights {
 
   /// HLD 8.2: the credential that lets `source` reach `target` and is valid until `expires_ms`.
   /// Error: `unauthorized`, or `credential_expired` if only time stands against it.
-  expected<credential_ptr> choose(std::string_view source, std::string_view target,
-                                  uint64_t now_ms, uint64_t expires_ms) const;
+  expected<credential_ptr> choose(std::string_view source, std::string_view target, uint64_t now_ms,
+                                  uint64_t expires_ms) const;
 
   /// A credential that lets this node answer as `source`.
   expected<credential_ptr> choose_for_reply(std::string_view source, uint64_t now_ms) const;
@@ -71,8 +72,8 @@ struct rights {
   /// True if this node may receive requests for `name` (HLD 7.2 sources).
   bool may_receive(std::string_view name) const;
 
-  /// HLD 8.15, steps 2 to 5 of RVI-B1's verification: times, credential, patterns, origin. A request
-  /// must be for a name of this node; a reply must come from who may answer as its source.
+  /// HLD 8.15, steps 2 to 5 of RVI-B1's verification: times, credential, patterns, origin. A
+  /// request must be for a name of this node; a reply must come from who may answer as its source.
   /// Errors: `timeout`, `credential_*`, `unknown_credential`, `unauthorized`.
   caf::error check_remote(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// Which services and nodes are where, as one immutable snapshot: steps 4, 5, 17 and 18 of HLD chapter 8
-// are answered from it without a message. Service discovery publishes a new one at each change.
+// Which services and nodes are where, as one immutable snapshot: steps 4, 5, 17 and 18 of HLD
+// chapter 8 are answered from it without a message. Service discovery publishes a new one at each
+// change.
 
 #pragma once
 
@@ -47,12 +48,13 @@ struct route {
 struct routing_table {
   uint64_t version = 0;
   std::string node_address;
-  std::map<std::string, local_service, std::less<>> local; // by full name without type
+  std::map<std::string, local_service, std::less<>> local;  // by full name without type
   std::map<std::string, known_node_ptr, std::less<>> nodes; // by node address
   std::map<node_uid, known_node_ptr> nodes_by_uid;
   std::vector<provisioned_address> provisioned;
 
-  /// HLD 8.4-8.5 and 8.17-8.18. `local` without a service: the name is this node's, nobody serves it.
+  /// HLD 8.4-8.5 and 8.17-8.18. `local` without a service: the name is this node's, nobody serves
+  /// it.
   route resolve(std::string_view target) const;
 
   /// The same by node, for replies (HLD 8.20).

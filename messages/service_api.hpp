@@ -24,8 +24,9 @@ struct principal {
 /// One connection of a service, or one HTTP request; never used twice.
 using client_id = uint64_t;
 
-/// HLD 7.1. Without a network address the connection itself receives the service's requests; without
-/// a connection that lasts (HTTP) and without an address the name is only held, to invoke from.
+/// HLD 7.1. Without a network address the connection itself receives the service's requests;
+/// without a connection that lasts (HTTP) and without an address the name is only held, to invoke
+/// from.
 struct register_service_call {
   std::string service;
   std::string network_address;
@@ -72,15 +73,14 @@ struct administration_call {
   std::string argument;
 };
 
-using service_request
-  = std::variant<register_service_call, unregister_service_call, invoke_call, reply_call,
-                 get_outcome_call, get_available_services_call, get_node_address_call,
-                 administration_call>;
+using service_request = std::variant<register_service_call, unregister_service_call, invoke_call,
+                                     reply_call, get_outcome_call, get_available_services_call,
+                                     get_node_address_call, administration_call>;
 
 struct service_call {
   client_id client = 0;
-  uint64_t token = 0;         // the server's own, comes back in the result
-  bool deliverable = false;   // the connection can receive requests (WebSocket)
+  uint64_t token = 0;       // the server's own, comes back in the result
+  bool deliverable = false; // the connection can receive requests (WebSocket)
   rvi::principal principal;
   service_request request;
 };
@@ -111,8 +111,8 @@ struct json_result {
 };
 struct done_result {};
 
-using service_answer = std::variant<done_result, registered_result, accepted_result,
-                                    outcome_notice, names_result, json_result>;
+using service_answer = std::variant<done_result, registered_result, accepted_result, outcome_notice,
+                                    names_result, json_result>;
 
 struct call_result {
   client_id client = 0;

@@ -49,7 +49,9 @@ expected<transaction_id> transaction_id_from_bytes(std::string_view x) {
   return result;
 }
 
-std::string to_string(const transaction_id& x) { return crypto::hex(to_bytes(x)); }
+std::string to_string(const transaction_id& x) {
+  return crypto::hex(to_bytes(x));
+}
 
 expected<transaction_id> parse_transaction_id(std::string_view x) {
   auto bytes = crypto::unhex(x);
@@ -59,6 +61,8 @@ expected<transaction_id> parse_transaction_id(std::string_view x) {
   return transaction_id_from_bytes(*bytes);
 }
 
-std::string to_string(const node_uid& x) { return crypto::hex(crypto::view(x)); }
+std::string to_string(const node_uid& x) {
+  return crypto::hex(crypto::view(x));
+}
 
 } // namespace rvi

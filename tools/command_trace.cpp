@@ -12,9 +12,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
-#include <map>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <thread>
 
@@ -182,7 +182,8 @@ void print_followed(const event& x, const event& first) {
               step_name(x).c_str(), title_of(x), x.what.c_str());
 }
 
-/// Prints each event as it happens, until it is stopped. What was there at the start is passed over.
+/// Prints each event as it happens, until it is stopped. What was there at the start is passed
+/// over.
 int follow(const trace_options& options) {
   catch_stop_signals();
   std::vector<event> seen;

@@ -27,7 +27,7 @@ caf::error bad_request(std::string why) {
 
 } // namespace
 
-// -- answers ------------------------------------------------------------------------------------------
+// -- answers ------------------------------------------------------------------------------------
 
 void service_edge_state::answer(const caller& to, service_answer x) {
   answers.push_back({to.client, to.token, {}, 0, std::move(x)});
@@ -44,7 +44,7 @@ void service_edge_state::flush_answers() {
     self->send(server, atom::respond_v, std::exchange(answers, {}));
 }
 
-// -- calls ----------------------------------------------------------------------------------------------
+// -- calls --------------------------------------------------------------------------------------
 
 void service_edge_state::take(std::vector<service_call> xs) {
   if (epoch == 0) {
@@ -60,9 +60,7 @@ void service_edge_state::take(std::vector<service_call> xs) {
                  [&](reply_call& x) { do_reply(from, x); },
                  [&](get_outcome_call& x) { do_get_outcome(from, x); },
                  [&](get_available_services_call& x) { do_get_services(from, x); },
-                 [&](get_node_address_call&) {
-                   do_get_address(from);
-                 },
+                 [&](get_node_address_call&) { do_get_address(from); },
                  [&](administration_call& x) { do_administration(from, x); },
                },
                from.request);
@@ -101,8 +99,8 @@ void service_edge_state::do_register(const service_call& from, register_service_
         !address)
       return refuse(to, std::move(address.error()));
   bool reachable = from.deliverable || !x.network_address.empty();
-  registration entry{from.principal.name, from.deliverable ? from.client : 0,
-                     x.network_address, x.idempotent};
+  registration entry{from.principal.name, from.deliverable ? from.client : 0, x.network_address,
+                     x.idempotent};
   local_service said{*name, x.idempotent};
   auto finish = [this, to, name = *name, entry, reachable] {
     registrations[name] = entry;
@@ -122,8 +120,7 @@ void service_edge_state::do_register(const service_call& from, register_service_
           });
 }
 
-void service_edge_state::do_unregister(const service_call& from,
-                                       const unregister_service_call& x) {
+void service_edge_state::do_unregister(const service_call& from, const unregister_service_call& x) {
   caller to{from.client, from.token};
   auto name = full_name(x.service);
   if (!name)
@@ -200,8 +197,7 @@ void service_edge_state::do_invoke(const service_call& from, invoke_call& x) {
 namespace {
 
 /// The reply to a request (HLD 8.20): the same id, the other way round.
-draft reply_to(const envelope& request, request_kind kind, std::string arguments,
-               uint64_t now_ms) {
+draft reply_to(const envelope& request, request_kind kind, std::string arguments, uint64_t now_ms) {
   draft result;
   auto& header = result.header;
   header.kind = kind;
@@ -224,8 +220,8 @@ void service_edge_state::do_reply(const service_call& from, reply_call& x) {
   if (i == open.end())
     return refuse(to, caf::make_error(ec::not_found, std::string{"no rpc with this id is open"}));
   if (i->second.principal != from.principal.name)
-    return refuse(to, caf::make_error(ec::unauthorized,
-                                      std::string{"this rpc was given to somebody else"}));
+    return refuse(
+      to, caf::make_error(ec::unauthorized, std::string{"this rpc was given to somebody else"}));
   if (x.arguments.size() > config.request_bytes_max)
     return refuse(to, caf::make_error(ec::too_large, "a reply of at most "
                                                        + std::to_string(config.request_bytes_max)
@@ -238,12 +234,12 @@ void service_edge_state::do_reply(const service_call& from, reply_call& x) {
 
 void service_edge_state::answer_error(const envelope_ptr& request,
                                       const std::string& error_object) {
-  drafts.push_back({reply_to(*request, request_kind::error, error_object,
-                             config.node->time->wall_ms()),
-                    std::nullopt, false});
+  drafts.push_back(
+    {reply_to(*request, request_kind::error, error_object, config.node->time->wall_ms()),
+     std::nullopt, false});
 }
 
-// -- requests and replies on their way out ------------------------------------------------------------
+// -- requests and replies on their way out ------------------------------------------------------
 
 void service_edge_state::submit_drafts() {
   if (drafts.empty())
@@ -288,10 +284,11 @@ void service_edge_state::schedule(std::shared_ptr<std::vector<pending_draft>> se
     auto found = header.is_reply() ? table->resolve_node(header.id.origin, header.target)
                                    : table->resolve(header.target);
     config.node->record(header.id, 5, header.is_reply(),
-                        found.to == route::where::local       ? "this node"
-                        : !found.network_addresses.empty()  ? found.network_addresses.front()
-                        : found.node && found.node->link != 0 ? "the link that is up"
-                                                              : "unknown yet; kept until it is met");
+                        found.to == route::where::local    ? "this node"
+                        : !found.network_addresses.empty() ? found.network_addresses.front()
+                        : found.node && found.node->link != 0
+                          ? "the link that is up"
+                          : "unknown yet; kept until it is met");
   }
   auto submit = [this, sent](auto what, std::shared_ptr<part> x) {
     if (x->envelopes.empty())
@@ -329,136 +326,6 @@ void service_edge_state::schedule(std::shared_ptr<std::vector<pending_draft>> se
   flush_answers();
 }
 
-// -- requests on their way in -----------------------------------------------------------------------
-
-void service_edge_state::dispatch(const batch& requests) {
-  std::vector<invocation> going;
-  undelivered nobody;
-  for (auto& request : requests)
-    dispatch_one(request, going, nobody);
-  if (!nobody.ids.empty())
-    self->send(config.store_and_forward, atom::invoke_v, std::move(nobody));
-  if (!going.empty())
-    self->send(server, atom::invoke_v, std::move(going));
-  submit_drafts();
-}
-
-void service_edge_state::dispatch_one(const envelope_ptr& request,
-                                      std::vector<invocation>& going, undelivered& nobody) {
-  auto& header = request->header;
-  auto& node = *config.node;
-  node.record(header.id, 15, false, "authorize remote service");
-  auto now = node.time->wall_ms();
-  bool rpc = header.kind == request_kind::rpc;
-  if (auto err = node.rights->load()->check_remote(header, request->root->signed_at_ms, now)) {
-    node.record(header.id, 16, false, describe(err));
-    refused->add();
-    json::writer text;
-    text.begin_object()
-      .member("code", to_string(code_of(err)))
-      .member("message", detail_of(err))
-      .end_object();
-    if (rpc)
-      answer_error(request, text.text());
-    receipts({{header.id, false, receipt::status::refused, false, text.take()}});
-    return;
-  }
-  node.record(header.id, 16, false, "authorized");
-  node.record(header.id, 17, false, "resolve local service");
-  auto name = node.routing->load()->find_local(header.target);
-  auto held = registrations.find(std::string{name});
-  bool reachable = held != registrations.end()
-                   && (held->second.client != 0 || !held->second.network_address.empty());
-  if (!reachable || !server || (rpc && open.size() >= config.open_requests_max)) {
-    nobody.ids.push_back(header.id);
-    return;
-  }
-  node.record(header.id, 18, false, held->first);
-  if (rpc)
-    open[header.id] = {request, held->second.principal};
-  node.record(header.id, 19, false, "forward to service");
-  going.push_back({held->second.client, held->second.network_address, request});
-}
-
-void service_edge_state::deliver_outcomes(std::vector<outcome_notice> notices) {
-  std::vector<outcome_delivery> going;
-  std::vector<receipt> taken;
-  undelivered nobody;
-  for (auto& x : notices) {
-    auto waiting = synchronous.find(x.id);
-    auto held = registrations.find(x.requesting_service);
-    if (waiting != synchronous.end()) {
-      config.node->record(x.id, 20, true, "outcome: " + x.status);
-      taken.push_back({x.id, true, receipt::status::taken, false, {}});
-      answer(waiting->second, std::move(x));
-      synchronous.erase(waiting);
-    } else if (server && held != registrations.end()
-               && (held->second.client != 0 || !held->second.network_address.empty())) {
-      config.node->record(x.id, 20, true, "outcome: " + x.status);
-      going.push_back({held->second.client, held->second.network_address, std::move(x)});
-    } else {
-      nobody.ids.push_back(x.id);
-    }
-  }
-  if (!taken.empty())
-    self->send(config.store_and_forward, atom::receipt_v, std::move(taken));
-  if (!nobody.ids.empty())
-    self->send(config.store_and_forward, atom::invoke_v, std::move(nobody));
-  if (!going.empty())
-    self->send(server, atom::outcome_v, std::move(going));
-  flush_answers();
-}
-
-void service_edge_state::receipts(std::vector<receipt> xs) {
-  for (auto& x : xs) {
-    if (x.outcome)
-      continue;
-    config.node->record(x.id, 19, false,
-                        x.what == receipt::status::taken     ? "taken by service"
-                        : x.what == receipt::status::refused ? "refused by service"
-                                                             : "connection lost");
-    auto i = open.find(x.id);
-    if (i == open.end())
-      continue;
-    if (x.what == receipt::status::refused)
-      answer_error(i->second.content, x.error);
-    if (x.what == receipt::status::lost && x.untouched)
-      open.erase(i);
-  }
-  submit_drafts();
-  self->send(config.store_and_forward, atom::receipt_v, std::move(xs));
-}
-
-void service_edge_state::unknown_outcomes(const batch& requests) {
-  for (auto& request : requests)
-    answer_error(request, R"({"code":"outcome_unknown","message":"the node ended after the )"
-                          R"(hand-over; whether it ran is not known"})");
-  submit_drafts();
-}
-
-void service_edge_state::client_closed(client_id client) {
-  std::erase_if(synchronous, [client](auto& x) { return x.second.client == client; });
-  auto names = clients.find(client);
-  if (names == clients.end())
-    return;
-  for (auto& name : names->second) {
-    auto held = registrations.find(name);
-    if (held == registrations.end() || held->second.client != client)
-      continue;
-    registrations.erase(held);
-    self->send(config.service_discovery, atom::unreg_v, name);
-    log::info(component, "withdrawn with its connection", {{"service", name}});
-  }
-  clients.erase(names);
-}
-
-void service_edge_state::forget_old() {
-  auto now = config.node->time->wall_ms();
-  std::erase_if(open, [now](auto& x) {
-    return x.second.content->header.expires_ms + ledger::remember_ms < now;
-  });
-}
-
 service_edge_actor::behavior_type
 service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
              service_edge_config config) {
@@ -482,19 +349,16 @@ service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
       },
       [&st](const caf::error& err) { st.self->quit(err); });
   // Nothing is dispatched before the senders' credentials are known again.
-  self->request(st.config.authorization, caf::infinite, atom::read_v)
-    .then([&st](atom::done) {
-      st.self->send(st.config.store_and_forward, atom::attach_v, service_edge_actor{st.self});
-    });
+  self->request(st.config.authorization, caf::infinite, atom::read_v).then([&st](atom::done) {
+    st.self->send(st.config.store_and_forward, atom::attach_v, service_edge_actor{st.self});
+  });
   self->delayed_send(self, st.config.tick, atom::tick_v);
   return {
     [&st](atom::call, std::vector<service_call>& xs) { st.take(std::move(xs)); },
     [&st](atom::receipt, std::vector<receipt>& xs) { st.receipts(std::move(xs)); },
     [&st](atom::closed, client_id client) { st.client_closed(client); },
     [&st](atom::invoke, const batch& requests) { st.dispatch(requests); },
-    [&st](atom::outcome, std::vector<outcome_notice>& xs) {
-      st.deliver_outcomes(std::move(xs));
-    },
+    [&st](atom::outcome, std::vector<outcome_notice>& xs) { st.deliver_outcomes(std::move(xs)); },
     [&st](atom::reply, const batch& requests) { st.unknown_outcomes(requests); },
     [&st](atom::attach, json_rpc_actor& server) { st.server = std::move(server); },
     [&st](atom::attach, data_link_actor& data_link) { st.data_link = std::move(data_link); },

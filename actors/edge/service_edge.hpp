@@ -79,7 +79,7 @@ struct service_edge_state {
   expected<std::string> full_name(const std::string& service) const;
   expected<draft> draft_of(const service_call& from, invoke_call& x);
 
-  // -- requests and replies on their way out --------------------------------------------------------
+  // -- requests and replies on their way out ----------------------------------------------------
   struct pending_draft {
     draft content;
     std::optional<caller> from; // none: the node itself answers for a service
@@ -89,10 +89,10 @@ struct service_edge_state {
   void schedule(std::shared_ptr<std::vector<pending_draft>> drafts, authorized_batch signed_ones);
   void answer_error(const envelope_ptr& request, const std::string& error_object);
 
-  // -- requests and outcomes on their way in --------------------------------------------------------
+  // -- requests and outcomes on their way in ----------------------------------------------------
   void dispatch(const batch& requests);
-  void dispatch_one(const envelope_ptr& request, std::vector<invocation>& going,
-                    undelivered& nobody);
+  void
+  dispatch_one(const envelope_ptr& request, std::vector<invocation>& going, undelivered& nobody);
   void deliver_outcomes(std::vector<outcome_notice> notices);
   void receipts(std::vector<receipt> xs);
   void unknown_outcomes(const batch& requests);

@@ -3,7 +3,6 @@
 // What services and administrators may ask the service edge about the node.
 
 #include "actors/edge/service_edge.hpp"
-
 #include "messages/name.hpp"
 #include "runtime/json/json.hpp"
 
@@ -70,12 +69,11 @@ void service_edge_state::do_get_services(const service_call& from,
   answer(to, std::move(result));
 }
 
-void service_edge_state::do_administration(const service_call& from,
-                                           const administration_call& x) {
+void service_edge_state::do_administration(const service_call& from, const administration_call& x) {
   caller to{from.client, from.token};
   if (!from.principal.administrator)
-    return refuse(to, caf::make_error(ec::unauthorized, x.method
-                                                          + " is for the node's administrator"));
+    return refuse(to,
+                  caf::make_error(ec::unauthorized, x.method + " is for the node's administrator"));
   if (x.method == "get_trace")
     return trace_of(to, x.argument);
   if (x.method == "get_links")

@@ -91,8 +91,7 @@ void data_link_state::choose_protocol(link_actor handle, link_info info) {
   self->request(config.protocol, caf::infinite, atom::setup_v, std::move(offered))
     .then([this, handle, info](const std::string&) { link_up(handle, info); },
           [this, handle](const caf::error& err) {
-            self->send(handle, atom::close_v, std::string{to_string(code_of(err))},
-                       detail_of(err));
+            self->send(handle, atom::close_v, std::string{to_string(code_of(err))}, detail_of(err));
           });
 }
 
@@ -134,10 +133,9 @@ void data_link_state::closed(uint64_t number, const std::string& why) {
       failures->add();
       x.dialling = 0;
       back_off(x);
-      log::info(component, "dial failed",
-                {{"node", key},
-                 {"reason", why},
-                 {"again_ms", x.dial_ms - config.node->time->boot_ms()}});
+      log::info(
+        component, "dial failed",
+        {{"node", key}, {"reason", why}, {"again_ms", x.dial_ms - config.node->time->boot_ms()}});
     } else if (x.link == number) {
       x.link = 0;
       x.dial_ms = config.node->time->boot_ms();
@@ -187,8 +185,8 @@ caf::result<atom::done> data_link_state::reload() {
   return promise;
 }
 
-data_link_actor::behavior_type data_link(data_link_actor::stateful_pointer<data_link_state> self,
-                                         data_link_config config) {
+data_link_actor::behavior_type
+data_link(data_link_actor::stateful_pointer<data_link_state> self, data_link_config config) {
   auto& st = self->state;
   st.config = std::move(config);
   st.jitter.seed(st.config.node->seed);

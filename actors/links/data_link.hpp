@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// Which link to which node, and when (HLD 5.6, 15): dials on demand, backs off, keeps one of two links
-// that crossed, tells everybody what came up and what went.
+// Which link to which node, and when (HLD 5.6, 15): dials on demand, backs off, keeps one of two
+// links that crossed, tells everybody what came up and what went.
 
 #pragma once
 
@@ -37,7 +37,7 @@ struct data_link_state {
     std::vector<std::string> addresses;
     size_t next_address = 0;
     uint32_t failures = 0;
-    uint64_t dial_ms = 0;   // not before, boot time
+    uint64_t dial_ms = 0; // not before, boot time
     bool always = false;
     uint64_t wanted_ms = 0; // until, boot time
     uint64_t dialling = 0;  // number of the dial under way
@@ -76,7 +76,7 @@ struct data_link_state {
   metrics::gauge* up = nullptr;
 };
 
-data_link_actor::behavior_type data_link(data_link_actor::stateful_pointer<data_link_state> self,
-                                         data_link_config config);
+data_link_actor::behavior_type
+data_link(data_link_actor::stateful_pointer<data_link_state> self, data_link_config config);
 
 } // namespace rvi

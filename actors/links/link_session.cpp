@@ -46,9 +46,7 @@ void link_session::take_events() {
 
 void link_session::fail(const caf::error& why) {
   log::warning(component, "session ended by us",
-               {{"link", config_.number},
-                {"peer", peer_.node_address},
-                {"reason", describe(why)}});
+               {{"link", config_.number}, {"peer", peer_.node_address}, {"reason", describe(why)}});
   config_.services.node->metrics
     ->get_counter("rvi_session_violations_total", "Sessions ended for what the peer sent.",
                   {{"code", to_string(code_of(why))}})
@@ -66,11 +64,11 @@ void link_session::close(std::string_view reason, std::string_view detail) {
     reason_ += ": " + std::string{detail};
 }
 
-// -- events of the session ------------------------------------------------------------------------------
+// -- events of the session ----------------------------------------------------------------------
 
 void link_session::take(peer_authorize x) {
-  caf::anon_send(config_.services.authorization, atom::admit_v, self_, binding_,
-                 std::move(x.body), std::move(x.signature));
+  caf::anon_send(config_.services.authorization, atom::admit_v, self_, binding_, std::move(x.body),
+                 std::move(x.signature));
 }
 
 void link_session::take(peer_announce x) {
@@ -131,7 +129,7 @@ void link_session::take(session_up) {
   caf::anon_send(config_.services.data_link, atom::link_up_v, self_, std::move(info));
 }
 
-// -- answers of the node ----------------------------------------------------------------------------------
+// -- answers of the node ------------------------------------------------------------------------
 
 void link_session::introduce(std::string body, std::string signature) {
   session_.introduce(std::move(body), std::move(signature));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// Runs one native session for an actor that owns a transport: passes its events to the node's actors
-// and their answers to the session. The transport (TLS, loopback) moves the bytes.
+// Runs one native session for an actor that owns a transport: passes its events to the node's
+// actors and their answers to the session. The transport (TLS, loopback) moves the bytes.
 
 #pragma once
 

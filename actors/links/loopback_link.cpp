@@ -25,8 +25,8 @@ struct loopback_session_state {
   void connect(const caf::actor& x, const std::string& peer_spki) {
     peer = x;
     self->monitor(peer);
-    link->start({config.link.dialled, config.own_spki, peer_spki, config.exporter,
-                 config.network_address});
+    link->start(
+      {config.link.dialled, config.own_spki, peer_spki, config.exporter, config.network_address});
     flush();
   }
 
@@ -105,8 +105,8 @@ caf::behavior loopback_session(caf::stateful_actor<loopback_session_state>* self
 
 } // namespace
 
-caf::actor loopback_link_state::spawn_session(uint64_t number, bool dialled,
-                                              const std::string& exporter) {
+caf::actor
+loopback_link_state::spawn_session(uint64_t number, bool dialled, const std::string& exporter) {
   loopback_session_config x;
   x.link.services = config.services;
   x.link.number = number;
@@ -129,8 +129,7 @@ caf::actor loopback_link_state::spawn_session(uint64_t number, bool dialled,
 void loopback_link_state::dial(uint64_t number, const std::string& address) {
   auto driver = config.hub->find(address);
   if (!driver) {
-    self->send(config.services.data_link, atom::closed_v, number,
-               "nobody answers at " + address);
+    self->send(config.services.data_link, atom::closed_v, number, "nobody answers at " + address);
     return;
   }
   auto exporter = crypto::random_bytes(32);
@@ -154,8 +153,8 @@ void loopback_link_state::session_ended(const caf::down_msg& x) {
   sessions.erase(i);
 }
 
-caf::behavior loopback_link(caf::stateful_actor<loopback_link_state>* self,
-                            loopback_link_config config) {
+caf::behavior
+loopback_link(caf::stateful_actor<loopback_link_state>* self, loopback_link_config config) {
   auto& st = self->state;
   st.config = std::move(config);
   st.config.hub->join(st.config.address, caf::actor{self});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// Native sessions between nodes of one process, without sockets and TLS: for tests and the simulation.
-// Nodes meet at a hub under addresses such as "loopback:cloud".
+// Native sessions between nodes of one process, without sockets and TLS: for tests and the
+// simulation. Nodes meet at a hub under addresses such as "loopback:cloud".
 
 #pragma once
 
@@ -67,7 +67,7 @@ struct loopback_link_state {
 };
 
 /// Speaks link_driver_actor, and the hub's own (connected) messages.
-caf::behavior loopback_link(caf::stateful_actor<loopback_link_state>* self,
-                            loopback_link_config config);
+caf::behavior
+loopback_link(caf::stateful_actor<loopback_link_state>* self, loopback_link_config config);
 
 } // namespace rvi

@@ -4,7 +4,6 @@
 
 #include "messages/wire/batch.hpp"
 #include "runtime/crypto/crypto.hpp"
-
 #include "rvi.pb.h"
 
 #include <algorithm>
@@ -27,11 +26,10 @@ caf::error native_session::receive(std::string_view bytes) {
   if (ended_)
     return {};
   reader_.append(bytes);
-  auto waiting_max = limits_.unauthorized_bytes_max
-                     + (authorize_seen_ ? limits_.frames.bytes_max : 0);
+  auto waiting_max
+    = limits_.unauthorized_bytes_max + (authorize_seen_ ? limits_.frames.bytes_max : 0);
   if (!admitted_ && reader_.pending() > waiting_max)
-    return caf::make_error(ec::limit_exceeded,
-                           std::string{"too many bytes before authorization"});
+    return caf::make_error(ec::limit_exceeded, std::string{"too many bytes before authorization"});
   return read_frames();
 }
 
@@ -55,8 +53,8 @@ caf::error native_session::take_frame(std::string_view bytes) {
     return err;
   if (frame.content_case() == wire::Frame::kBye) {
     ended_ = true;
-    events_.emplace_back(peer_bye{frame.bye().reason().substr(0, 64),
-                                  frame.bye().detail().substr(0, 512)});
+    events_.emplace_back(
+      peer_bye{frame.bye().reason().substr(0, 64), frame.bye().detail().substr(0, 512)});
     return {};
   }
   if (frame.content_case() == wire::Frame::kAuthorize) {
@@ -96,8 +94,8 @@ caf::error native_session::take_admitted(const wire::Frame& frame) {
       return {};
     }
     case wire::Frame::kNeedCredential:
-      events_.emplace_back(peer_needs{{frame.need_credential().hashes().begin(),
-                                       frame.need_credential().hashes().end()}});
+      events_.emplace_back(peer_needs{
+        {frame.need_credential().hashes().begin(), frame.need_credential().hashes().end()}});
       return {};
     case wire::Frame::kCredentialChain:
       return take_chain(frame);
@@ -152,7 +150,9 @@ std::optional<session_event> native_session::next() {
   return result;
 }
 
-void native_session::append(const wire::Frame& frame) { wire::append_frame(output_, frame); }
+void native_session::append(const wire::Frame& frame) {
+  wire::append_frame(output_, frame);
+}
 
 void native_session::introduce(std::string body, std::string signature) {
   wire::Frame frame;
@@ -255,6 +255,8 @@ void native_session::bye(std::string_view reason, std::string_view detail) {
   append(frame);
 }
 
-std::string native_session::take_output() { return std::exchange(output_, {}); }
+std::string native_session::take_output() {
+  return std::exchange(output_, {});
+}
 
 } // namespace rvi

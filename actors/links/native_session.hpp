@@ -59,9 +59,9 @@ struct peer_bye {
 /// Both sides are authorized and announced.
 struct session_up {};
 
-using session_event = std::variant<peer_authorize, peer_announce, peer_batch, peer_custody,
-                                   peer_credit, peer_needs, peer_chain, peer_pong, peer_bye,
-                                   session_up>;
+using session_event
+  = std::variant<peer_authorize, peer_announce, peer_batch, peer_custody, peer_credit, peer_needs,
+                 peer_chain, peer_pong, peer_bye, session_up>;
 
 class native_session {
 public:
@@ -112,7 +112,7 @@ private:
   bool announced_ = false;      // ours is out
   bool announce_accepted_ = false;
   bool up_ = false;
-  bool ended_ = false; // Bye in or out
+  bool ended_ = false;                 // Bye in or out
   uint64_t unconfirmed_envelopes_ = 0; // received, custody not told
   uint64_t unconfirmed_bytes_ = 0;
   std::vector<std::string> asked_for_; // credential hashes

@@ -17,7 +17,9 @@ namespace {
 
 constexpr const char* component = "tls-link";
 
-std::string host_of(const std::string& address) { return address.substr(0, address.rfind(':')); }
+std::string host_of(const std::string& address) {
+  return address.substr(0, address.rfind(':'));
+}
 
 std::optional<uint16_t> port_of(const std::string& address) {
   auto colon = address.rfind(':');
@@ -76,9 +78,8 @@ void tls_link_state::connected(uint64_t number, int fd, const std::string& detai
 
 void tls_link_state::accepted(const accepted_socket_ptr& x) {
   auto host = host_of(x->peer);
-  auto same = std::count_if(sessions.begin(), sessions.end(), [&](auto& s) {
-    return !s.second.dialled && s.second.host == host;
-  });
+  auto same = std::count_if(sessions.begin(), sessions.end(),
+                            [&](auto& s) { return !s.second.dialled && s.second.host == host; });
   // Loopback holds whole test fleets; everybody else gets a share.
   bool crowded = host != "127.0.0.1" && host != "[::1]"
                  && static_cast<size_t>(same) >= config.unauthorized_per_address_max;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //
 // Native sessions over TLS 1.3 and TCP: one driver that listens and dials, one broker for each
-// connection. Sessions are the driver's temporary children: a peer can end its own, never the driver.
+// connection. Sessions are the driver's temporary children: a peer can end its own, never the
+// driver.
 
 #pragma once
 
@@ -22,8 +23,8 @@ namespace rvi {
 
 struct tls_link_config {
   link_services services;
-  listening_socket_ptr listening;   // null: dials only
-  std::string network_address;      // what peers may dial us at; empty: nowhere
+  listening_socket_ptr listening; // null: dials only
+  std::string network_address;    // what peers may dial us at; empty: nowhere
   tls::identity identity;
   tls::options tls;
   std::string own_spki;

@@ -82,9 +82,8 @@ void read_log(config::file& file, node_config& x) {
   auto t = file.table("log");
   auto level = t.choice("level", "info", {"debug", "info", "warning", "error"});
   x.log_level = log::level_of(level).value_or(log::level::info);
-  x.log_format
-    = t.choice("format", "text", {"text", "json"}) == "json" ? log::format::json
-                                                             : log::format::text;
+  x.log_format = t.choice("format", "text", {"text", "json"}) == "json" ? log::format::json
+                                                                        : log::format::text;
 }
 
 void read_routes(config::file& file, node_config& x) {

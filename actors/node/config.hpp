@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// The configuration of a node: one TOML file, every key with its default. Unknown keys and values out
-// of range refuse the start.
+// The configuration of a node: one TOML file, every key with its default. Unknown keys and values
+// out of range refuse the start.
 
 #pragma once
 

@@ -18,7 +18,7 @@
 namespace rvi {
 
 struct node_context {
-  std::string node_address; // jlr.com/vin/1234
+  std::string node_address;  // jlr.com/vin/1234
   std::string service_infix; // "services", may be empty
   node_uid uid{};
   time_source_ptr time;

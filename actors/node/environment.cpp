@@ -76,9 +76,9 @@ caf::error check_store(const std::string& path) {
 
 } // namespace
 
-expected<std::shared_ptr<rights>> load_rights(const node_config& config,
-                                              const crypto::public_key& key,
-                                              std::shared_ptr<credential_cache> known) {
+expected<std::shared_ptr<rights>>
+load_rights(const node_config& config, const crypto::public_key& key,
+            std::shared_ptr<credential_cache> known) {
   auto result = std::make_shared<rights>();
   result->own_key = key;
   result->node_address = config.name;

@@ -50,9 +50,9 @@ using node_environment_ptr = std::shared_ptr<node_environment>;
 
 /// Reads the node's key, credentials and anchors. Errors: `io_failed`, `file_unsafe`,
 /// `config_invalid` naming the file.
-expected<std::shared_ptr<rights>> load_rights(const node_config& config,
-                                              const crypto::public_key& key,
-                                              std::shared_ptr<credential_cache> known);
+expected<std::shared_ptr<rights>>
+load_rights(const node_config& config, const crypto::public_key& key,
+            std::shared_ptr<credential_cache> known);
 
 /// Opens everything. Checks the store in a child process first, so call it before any thread runs.
 expected<node_environment_ptr> prepare_environment(const node_config& config);

@@ -34,7 +34,9 @@ node::node(caf::actor_system& system, node_environment_ptr env, caf::actor super
     env_(std::move(env)),
     supervisor_(std::move(supervisor)) {}
 
-node::~node() { stop(); }
+node::~node() {
+  stop();
+}
 
 expected<std::unique_ptr<node>> node::start(caf::actor_system& system, node_environment_ptr env) {
   auto started = env->start->future();

@@ -25,8 +25,7 @@ class node {
 public:
   /// Returns once the service API and the links are there. Errors of the first start (port in use,
   /// bad identity) come out here.
-  static expected<std::unique_ptr<node>> start(caf::actor_system& system,
-                                               node_environment_ptr env);
+  static expected<std::unique_ptr<node>> start(caf::actor_system& system, node_environment_ptr env);
   ~node();
 
   /// Stops the components one after another, the youngest first.

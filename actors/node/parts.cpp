@@ -35,9 +35,8 @@ caf::actor plain(const Handle& x) {
 /// The certificate only carries the key; it is made anew at each start.
 expected<tls::identity> make_identity(const node_environment& env) {
   auto now_s = env.context->time->wall_ms() / 1'000;
-  return tls::identity{
-    env.key.self_signed_certificate(env.config.name, now_s, certificate_days),
-    env.key.to_pem()};
+  return tls::identity{env.key.self_signed_certificate(env.config.name, now_s, certificate_days),
+                       env.key.to_pem()};
 }
 
 link_services services_of(const node_environment& env, const children& earlier) {
@@ -130,37 +129,36 @@ child_spec service_edge(node_environment_ptr env) {
 }
 
 child_spec json_rpc(node_environment_ptr env) {
-  return {"json-rpc",
-          [env](caf::event_based_actor* self, const children& earlier) -> caf::actor {
-            auto& config = env->config;
-            json_rpc_config x;
-            x.address = env->api_token.empty() ? std::string{} : config.api_address;
-            x.port = config.api_port;
-            if (!config.api_socket.empty())
-              x.unix_socket = resolve_path(config, config.api_socket);
-            if (!env->api_token.empty())
-              x.access.tokens.push_back({"default", env->api_token, true});
-            x.access.hosts = config.api_hosts;
-            x.access.origins = config.api_origins;
-            x.callback.hosts = config.callback_hosts;
-            if (env->tls_listening)
-              x.callback.own_ports = {env->tls_listening->port};
-            x.connections_max = config.connections_max;
-            x.time = env->context->time;
-            x.metrics = env->context->metrics;
-            x.edge = get<service_edge_actor>(earlier, "service-edge");
-            auto edge = x.edge;
-            auto server = start_json_rpc(self->system(), std::move(x));
-            if (!server) {
-              log::error("node", "the service API cannot start",
-                         {{"error", describe(server.error())}});
-              env->start->failed(std::move(server.error()));
-              return nullptr;
-            }
-            env->api_port = server->port;
-            caf::anon_send(edge, atom::attach_v, server->actor);
-            return plain(server->actor);
-          }};
+  return {
+    "json-rpc", [env](caf::event_based_actor* self, const children& earlier) -> caf::actor {
+      auto& config = env->config;
+      json_rpc_config x;
+      x.address = env->api_token.empty() ? std::string{} : config.api_address;
+      x.port = config.api_port;
+      if (!config.api_socket.empty())
+        x.unix_socket = resolve_path(config, config.api_socket);
+      if (!env->api_token.empty())
+        x.access.tokens.push_back({"default", env->api_token, true});
+      x.access.hosts = config.api_hosts;
+      x.access.origins = config.api_origins;
+      x.callback.hosts = config.callback_hosts;
+      if (env->tls_listening)
+        x.callback.own_ports = {env->tls_listening->port};
+      x.connections_max = config.connections_max;
+      x.time = env->context->time;
+      x.metrics = env->context->metrics;
+      x.edge = get<service_edge_actor>(earlier, "service-edge");
+      auto edge = x.edge;
+      auto server = start_json_rpc(self->system(), std::move(x));
+      if (!server) {
+        log::error("node", "the service API cannot start", {{"error", describe(server.error())}});
+        env->start->failed(std::move(server.error()));
+        return nullptr;
+      }
+      env->api_port = server->port;
+      caf::anon_send(edge, atom::attach_v, server->actor);
+      return plain(server->actor);
+    }};
 }
 
 child_spec protocol(node_environment_ptr env) {

@@ -8,8 +8,6 @@
 #include "runtime/json/json.hpp"
 #include "runtime/observe/log.hpp"
 
-#include "rvi.pb.h"
-
 #include <algorithm>
 
 namespace rvi {
@@ -17,20 +15,11 @@ namespace rvi {
 namespace {
 
 constexpr const char* component = "authorization";
-constexpr uint64_t ids_reserved_at_once = 1 << 20;
-constexpr const char* authorize_id_key = "authorize_id";
-constexpr std::string_view credential_prefix = "credential/";
 constexpr std::string_view announce_label = "RVI-ANNOUNCE-1";
-
-std::string number_text(uint64_t x) {
-  std::string result;
-  append_u64(result, x);
-  return result;
-}
 
 } // namespace
 
-// -- local requests (HLD 8.2, 8.3) --------------------------------------------------------------------
+// -- local requests (HLD 8.2, 8.3) --------------------------------------------------------------
 
 expected<credential_ptr> authorization_state::choose(const draft& x) const {
   auto rights = config.node->rights->load();
@@ -132,215 +121,7 @@ void authorization_state::sign_tree(tree_items items, const credential_ptr& cred
       });
 }
 
-// -- sessions (HLD 7.6) -------------------------------------------------------------------------------
-
-std::string authorize_signing_input(bool client, std::string_view own_spki,
-                                    std::string_view peer_spki, std::string_view exporter,
-                                    std::string_view body) {
-  std::string result = "RVI-AUTHORIZE-2";
-  result.push_back(client ? 1 : 2);
-  result += crypto::view(crypto::sha256(own_spki));
-  result += crypto::view(crypto::sha256(peer_spki));
-  result += exporter;
-  result += crypto::view(crypto::sha256(body));
-  return result;
-}
-
-namespace {
-
-/// Shape and cheap comparisons; no signature yet.
-caf::error check_body(const wire::AuthorizeBody& x) {
-  if (x.version() != 2 || x.protocol() != "rvi/2")
-    return caf::make_error(ec::protocol_mismatch,
-                           "this node speaks rvi/2, the peer " + x.protocol().substr(0, 64));
-  auto address = normalise_node_address(x.node_address());
-  if (!address || *address != x.node_address())
-    return caf::make_error(ec::malformed, std::string{"a bad node address"});
-  if (x.credentials_size() == 0 || x.credentials_size() > 4 || x.network_address().size() > 256)
-    return caf::make_error(ec::malformed, std::string{"1 to 4 credentials are needed"});
-  return {};
-}
-
-/// Parses all credentials and compares keys before any signature is checked.
-expected<std::vector<credential_ptr>> parse_all(const wire::AuthorizeBody& x,
-                                                const session_binding& binding,
-                                                uint64_t now_ms) {
-  std::vector<credential_ptr> result;
-  caf::error reason;
-  for (auto& text : x.credentials()) {
-    auto credential = parse_credential(text);
-    if (!credential)
-      return std::move(credential.error());
-    if ((*credential)->key.spki() != binding.peer_spki)
-      return caf::make_error(ec::unauthorized,
-                             "credential " + (*credential)->id + " belongs to another key");
-    if (auto err = check_validity(**credential, now_ms))
-      reason = std::move(err);
-    else
-      result.push_back(std::move(*credential));
-  }
-  if (result.empty())
-    return reason;
-  return result;
-}
-
-} // namespace
-
-expected<admitted> check_authorize(const rights& own, const session_binding& binding,
-                                   std::string_view body, std::string_view signature,
-                                   uint64_t now_ms) {
-  wire::AuthorizeBody x;
-  if (!x.ParseFromArray(body.data(), static_cast<int>(body.size())))
-    return caf::make_error(ec::malformed, std::string{"an Authorize that does not parse"});
-  if (auto err = check_body(x))
-    return err;
-  auto credentials = parse_all(x, binding, now_ms);
-  if (!credentials)
-    return std::move(credentials.error());
-  auto& key = credentials->front()->key;
-  if (!key.verify(authorize_signing_input(!binding.client, binding.peer_spki, binding.own_spki,
-                                          binding.exporter, body),
-                  signature))
-    return caf::make_error(ec::signature_invalid,
-                           std::string{"the Authorize is not signed for this session"});
-  admitted result{{}, x.transaction_id()};
-  auto& peer = result.peer;
-  bool owns_address = false;
-  for (auto& credential : *credentials) {
-    if (auto err = verify_credential(*credential, own.anchors))
-      return err;
-    owns_address = owns_address || credential->covers_source(x.node_address());
-    peer.credential_hashes.push_back(credential->hash);
-    peer.sources.insert(peer.sources.end(), credential->sources.begin(),
-                        credential->sources.end());
-    peer.destinations.insert(peer.destinations.end(), credential->destinations.begin(),
-                             credential->destinations.end());
-    peer.expires_ms = std::max(peer.expires_ms, credential->expires_s * 1'000);
-  }
-  if (!owns_address)
-    return caf::make_error(ec::unauthorized, "no credential covers " + x.node_address());
-  for (auto& credential : *credentials)
-    own.known->add(credential);
-  peer.uid = key.uid();
-  peer.node_address = x.node_address();
-  peer.network_address = x.network_address();
-  peer.protocol = x.protocol();
-  peer.frame_bytes_max = std::clamp<uint64_t>(x.frame_bytes_max(), 64 * 1'024, 16 << 20);
-  return result;
-}
-
-void authorization_state::reserve_ids() {
-  auto until = std::make_shared<uint64_t>();
-  transaction_step step = [until](transaction& t) -> caf::error {
-    t.use_reserve(true);
-    auto stored = t.get(table::meta, authorize_id_key);
-    if (!stored)
-      return std::move(stored.error());
-    auto from = *stored && (*stored)->size() == 8 ? read_u64(**stored) : 0;
-    *until = from + ids_reserved_at_once;
-    return t.put(table::meta, authorize_id_key, number_text(*until));
-  };
-  self->request(config.store, caf::infinite, atom::commit_v, std::move(step))
-    .then(
-      [this, until](atom::committed) {
-        reserved_until = *until;
-        next_authorize_id = *until - ids_reserved_at_once + 1;
-        for (auto& work : std::exchange(waiting_for_ids, {}))
-          work();
-      },
-      [this](const caf::error& err) { self->quit(err); });
-}
-
-void authorization_state::introduce(link_actor link, session_binding binding) {
-  if (next_authorize_id == 0 || next_authorize_id >= reserved_until) {
-    waiting_for_ids.push_back([this, link, binding] { introduce(link, binding); });
-    if (waiting_for_ids.size() == 1 && next_authorize_id != 0)
-      reserve_ids();
-    return;
-  }
-  auto rights = config.node->rights->load();
-  auto now = config.node->time->wall_ms();
-  wire::AuthorizeBody body;
-  body.set_version(2);
-  body.set_protocol("rvi/2");
-  body.set_node_address(config.node->node_address);
-  body.set_network_address(binding.network_address);
-  body.set_transaction_id(next_authorize_id++);
-  body.set_sent_ms(now);
-  body.set_frame_bytes_max(config.frame_bytes_max);
-  for (auto& x : rights->own)
-    if (body.credentials_size() < 4 && !check_validity(*x, now))
-      body.add_credentials(x->text);
-  if (body.credentials_size() == 0) {
-    self->send(link, atom::close_v, std::string{"unauthorized"},
-               std::string{"this node has no valid credential"});
-    return;
-  }
-  auto text = body.SerializeAsString();
-  auto input = authorize_signing_input(binding.client, binding.own_spki, binding.peer_spki,
-                                       binding.exporter, text);
-  self->request(config.signer, caf::infinite, atom::sign_v, std::move(input))
-    .then([this, link, text](std::string& signature) {
-      self->send(link, atom::introduce_v, text, std::move(signature));
-    });
-}
-
-void authorization_state::admit(link_actor link, session_binding binding, std::string body,
-                                std::string signature) {
-  auto rights = config.node->rights->load();
-  auto x = check_authorize(*rights, binding, body, signature, config.node->time->wall_ms());
-  if (x) {
-    remember(std::move(link), *x);
-    return;
-  }
-  refusals->add();
-  log::warning(component, "a peer was not admitted", {{"reason", describe(x.error())}});
-  self->send(link, atom::close_v, std::string{to_string(code_of(x.error()))},
-             detail_of(x.error()));
-}
-
-/// HLD 7.6: an id that does not rise is a replay; the highest one is kept durably.
-void authorization_state::remember(link_actor link, const admitted& x) {
-  auto replayed = std::make_shared<bool>(false);
-  auto key = "authorize/" + x.peer.credential_hashes.front();
-  // What this peer sends may be judged after a restart, when the peer is gone.
-  std::vector<credential_ptr> credentials;
-  for (auto& hash : x.peer.credential_hashes)
-    if (auto credential = config.node->rights->load()->find(hash))
-      credentials.push_back(std::move(credential));
-  transaction_step step
-    = [replayed, key, id = x.transaction_id, credentials](transaction& t) -> caf::error {
-    t.use_reserve(true); // without its links a full store would not drain
-    auto stored = t.get(table::nodes, key);
-    if (!stored)
-      return std::move(stored.error());
-    *replayed = *stored && (*stored)->size() == 8 && read_u64(**stored) >= id;
-    if (*replayed)
-      return {};
-    for (auto& credential : credentials)
-      if (auto err = t.put(table::nodes, std::string{credential_prefix} + credential->hash,
-                           credential->text))
-        return err;
-    return t.put(table::nodes, key, number_text(id));
-  };
-  self->request(config.store, caf::infinite, atom::commit_v, std::move(step))
-    .then(
-      [this, link, replayed, peer = x.peer](atom::committed) {
-        if (*replayed) {
-          refusals->add();
-          self->send(link, atom::close_v, std::string{"replay"},
-                     std::string{"an Authorize with an id that does not rise"});
-          return;
-        }
-        admissions->add();
-        self->send(link, atom::admit_v, peer);
-      },
-      [this, link](const caf::error& err) {
-        self->send(link, atom::close_v, std::string{to_string(code_of(err))}, detail_of(err));
-      });
-}
-
-// -- announcements and credentials ----------------------------------------------------------------------
+// -- announcements and credentials --------------------------------------------------------------
 
 caf::result<std::vector<announce_entry>>
 authorization_state::announce(const std::vector<std::string>& services) {
@@ -359,8 +140,9 @@ authorization_state::announce(const std::vector<std::string>& services) {
       promise.deliver(std::move(credential.error()));
       return promise;
     }
-    self->request(config.signer, caf::infinite, atom::sign_v,
-                  std::string{announce_label} + services[i])
+    self
+      ->request(config.signer, caf::infinite, atom::sign_v,
+                std::string{announce_label} + services[i])
       .then([result, open, i, promise, service = services[i],
              hash = (*credential)->hash](std::string& signature) mutable {
         (*result)[i] = {service, std::move(signature), hash};
@@ -455,9 +237,8 @@ caf::result<atom::done> authorization_state::reload() {
     return std::move(next.error());
   }
   // Anchors may have gone, and with them what they vouched for.
-  (*next)->known->keep_if([&](const credential& x) {
-    return !verify_credential(x, (*next)->anchors);
-  });
+  (*next)->known->keep_if(
+    [&](const credential& x) { return !verify_credential(x, (*next)->anchors); });
   config.node->rights->publish(*next);
   log::info(component, "credentials read", {{"credentials", (*next)->own.size()}});
   return atom::done_v;

@@ -19,6 +19,9 @@
 
 namespace rvi {
 
+/// Keys in the table `nodes` under which credentials of peers lie, by hash.
+inline constexpr std::string_view credential_prefix = "credential/";
+
 /// Reads credentials and trust anchors anew (the node's files).
 using rights_source = std::function<expected<std::shared_ptr<rights>>()>;
 
@@ -32,9 +35,9 @@ struct authorization_config {
 };
 
 /// Authorize bodies and the text a session signs (rvi.proto, Authorize).
-std::string authorize_signing_input(bool client, std::string_view own_spki,
-                                    std::string_view peer_spki, std::string_view exporter,
-                                    std::string_view body);
+std::string
+authorize_signing_input(bool client, std::string_view own_spki, std::string_view peer_spki,
+                        std::string_view exporter, std::string_view body);
 
 /// Checks a peer's Authorize but for its replay: HLD 7.6 step 4. Adds the credentials it accepts to
 /// `known`. Errors: `malformed`, `protocol_mismatch`, `credential_*`, `unknown_issuer`,
@@ -43,9 +46,9 @@ struct admitted {
   peer_identity peer;
   uint64_t transaction_id = 0;
 };
-expected<admitted> check_authorize(const rights& own, const session_binding& binding,
-                                   std::string_view body, std::string_view signature,
-                                   uint64_t now_ms);
+expected<admitted>
+check_authorize(const rights& own, const session_binding& binding, std::string_view body,
+                std::string_view signature, uint64_t now_ms);
 
 struct authorization_state {
   static constexpr const char* name = "authorization";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// The time that requests expire by (decisions 2, TTL): the wall clock at start, carried on by the boot
-// clock. A wall clock that jumps further than the skew bound is reported once and not followed, so
-// that it neither expires anything early nor keeps anything alive.
+// The time that requests expire by (decisions 2, TTL): the wall clock at start, carried on by the
+// boot clock. A wall clock that jumps further than the skew bound is reported once and not
+// followed, so that it neither expires anything early nor keeps anything alive.
 
 #pragma once
 

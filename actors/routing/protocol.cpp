@@ -6,8 +6,8 @@
 
 namespace rvi {
 
-protocol_actor::behavior_type protocol(protocol_actor::stateful_pointer<protocol_state>,
-                                       protocol_config config) {
+protocol_actor::behavior_type
+protocol(protocol_actor::stateful_pointer<protocol_state>, protocol_config config) {
   return {
     [config = std::move(config)](
       atom::setup, const std::vector<std::string>& offered) -> caf::result<std::string> {

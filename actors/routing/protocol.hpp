@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// Chooses how a node is spoken to (HLD 5.5, 14): one answer for a link, no hop for a batch. The codecs
-// are in messages/wire, the sessions in actors/links.
+// Chooses how a node is spoken to (HLD 5.5, 14): one answer for a link, no hop for a batch. The
+// codecs are in messages/wire, the sessions in actors/links.
 
 #pragma once
 
@@ -23,7 +23,7 @@ struct protocol_state {
   static constexpr const char* name = "protocol";
 };
 
-protocol_actor::behavior_type protocol(protocol_actor::stateful_pointer<protocol_state> self,
-                                       protocol_config config);
+protocol_actor::behavior_type
+protocol(protocol_actor::stateful_pointer<protocol_state> self, protocol_config config);
 
 } // namespace rvi

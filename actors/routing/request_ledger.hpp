@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
 //
 // What is durably known about each request, and every step of its life, as functions on one store
-// transaction: no actor, no clock, no socket. Each step may run twice (the store retries steps whose
-// neighbour failed), so it only depends on what is in the transaction and its arguments.
+// transaction: no actor, no clock, no socket. Each step may run twice (the store retries steps
+// whose neighbour failed), so it only depends on what is in the transaction and its arguments.
 
 #pragma once
 
 #include "actors/storage/transaction.hpp"
 #include "messages/batches.hpp"
-
 #include "storage.pb.h"
 
 #include <compare>
@@ -35,7 +34,7 @@ struct position {
 /// What waits for a link or a local service.
 struct waiting_item {
   position at;
-  std::string id; // key in `ids`
+  std::string id;                       // key in `ids`
   envelope_ptr content;                 // null: an outcome
   std::optional<outcome_notice> notice; // an outcome for a local service
   size_t bytes = 0;
@@ -67,8 +66,8 @@ caf::error accept_local(transaction& t, const envelope& x, const queue_ref& queu
 /// What became of a request from a peer.
 enum class received { stored, dispatched, duplicate, replayed };
 
-/// HLD 8.13: keeps a request to be run here; with `dispatch` it is marked as handed over in the same
-/// breath and never enters the queue.
+/// HLD 8.13: keeps a request to be run here; with `dispatch` it is marked as handed over in the
+/// same breath and never enters the queue.
 expected<received> receive(transaction& t, const envelope& x, const node_uid& peer,
                            const queue_ref& queue, uint64_t seq, bool dispatch);
 
@@ -95,8 +94,8 @@ caf::error reply_local(transaction& t, const envelope& x, const queue_ref& queue
 enum class replied { ended, late, unexpected };
 
 /// HLD 8.20, at the requesting node: the outcome is durable and waits for the service in `queue`.
-expected<replied> receive_reply(transaction& t, const envelope& x, const queue_ref& queue,
-                                uint64_t seq);
+expected<replied>
+receive_reply(transaction& t, const envelope& x, const queue_ref& queue, uint64_t seq);
 
 /// The next hop has the request (or, for an inbound key, its reply) durably: the payload goes.
 caf::error custody(transaction& t, std::string_view id);
@@ -110,11 +109,11 @@ caf::error delivered(transaction& t, std::string_view id);
 
 struct expired_item {
   std::string id;
-  std::string source;   // the requesting service, for an rpc made here
+  std::string source; // the requesting service, for an rpc made here
   std::string target;
-  std::string queue;    // where it waited, empty if nowhere
-  bool notify = false;  // its requesting service must hear of it
-  position at;          // where in that queue
+  std::string queue;   // where it waited, empty if nowhere
+  bool notify = false; // its requesting service must hear of it
+  position at;         // where in that queue
 };
 
 /// Ids whose time is up at `now_ms`, oldest first, at most `limit`.
@@ -124,8 +123,8 @@ expected<std::optional<uint64_t>> next_due(transaction& t);
 
 /// One id whose time is up: a request made here ends as `timeout`; others fade, and are forgotten
 /// after `remember_ms`. `queue` is used if the requesting service must hear of it.
-expected<expired_item> expire(transaction& t, std::string_view id, uint64_t now_ms,
-                              const queue_ref& queue, uint64_t seq);
+expected<expired_item>
+expire(transaction& t, std::string_view id, uint64_t now_ms, const queue_ref& queue, uint64_t seq);
 
 /// What a reply tells its requesting service, as `outcome` would say it.
 outcome_notice notice_of_reply(const envelope& x);
@@ -134,8 +133,8 @@ outcome_notice notice_of_reply(const envelope& x);
 expected<std::optional<outcome_notice>> outcome(transaction& t, const transaction_id& x);
 
 /// What waits in a queue from a position on.
-expected<std::vector<waiting_item>> load(transaction& t, uint32_t queue, const position& from,
-                                         size_t items_max, size_t bytes_max);
+expected<std::vector<waiting_item>>
+load(transaction& t, uint32_t queue, const position& from, size_t items_max, size_t bytes_max);
 
 /// The record of an id.
 expected<std::optional<storage::IdRecord>> find(transaction& t, std::string_view id);

@@ -36,7 +36,7 @@ bool may_see(const std::vector<std::string>& destinations, const std::string& se
   });
 }
 
-// -- local services -----------------------------------------------------------------------------------
+// -- local services -----------------------------------------------------------------------------
 
 caf::result<atom::done> service_discovery_state::register_local(local_service x) {
   auto rights = config.node->rights->load();
@@ -83,8 +83,7 @@ void service_discovery_state::say(const std::string& service, bool available) {
       });
 }
 
-void service_discovery_state::send_announcement(const link_actor& link,
-                                                const peer_identity& peer) {
+void service_discovery_state::send_announcement(const link_actor& link, const peer_identity& peer) {
   std::vector<announce_entry> entries;
   for (auto& [service, entry] : signed_services)
     if (may_see(peer.destinations, service))
@@ -92,7 +91,7 @@ void service_discovery_state::send_announcement(const link_actor& link,
   self->send(link, atom::announce_v, true, std::move(entries));
 }
 
-// -- remote services ------------------------------------------------------------------------------------
+// -- remote services ----------------------------------------------------------------------------
 
 expected<remote_service>
 service_discovery_state::check_entry(const peer_identity& peer, const announce_entry& x) const {
@@ -100,8 +99,8 @@ service_discovery_state::check_entry(const peer_identity& peer, const announce_e
   if (!decoded)
     return std::move(decoded.error());
   auto& service = decoded->service;
-  auto known = std::find(peer.credential_hashes.begin(), peer.credential_hashes.end(),
-                         x.credential_hash);
+  auto known
+    = std::find(peer.credential_hashes.begin(), peer.credential_hashes.end(), x.credential_hash);
   auto credential = config.node->rights->load()->find(x.credential_hash);
   if (decoded->owner != peer.uid || known == peer.credential_hashes.end() || !credential)
     return caf::make_error(ec::unauthorized,

@@ -56,7 +56,7 @@ struct service_discovery_state {
   service_discovery_actor::pointer self;
   service_discovery_config config;
   routing_table table;
-  std::map<std::string, announce_entry> signed_services; // available local ones
+  std::map<std::string, announce_entry> signed_services;         // available local ones
   std::map<std::string, std::map<std::string, uint64_t>> remote; // node address -> service -> seq
   std::map<uint64_t, live_link> links;
   uint64_t last_sequence = 0;

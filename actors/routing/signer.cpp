@@ -4,8 +4,8 @@
 
 namespace rvi {
 
-signer_actor::behavior_type signer(signer_actor::stateful_pointer<signer_state>,
-                                   crypto::private_key key) {
+signer_actor::behavior_type
+signer(signer_actor::stateful_pointer<signer_state>, crypto::private_key key) {
   return {
     [key = std::move(key)](atom::sign, const std::string& message) { return key.sign(message); },
   };

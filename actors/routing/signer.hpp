@@ -16,7 +16,7 @@ struct signer_state {
   static constexpr const char* name = "signer";
 };
 
-signer_actor::behavior_type signer(signer_actor::stateful_pointer<signer_state> self,
-                                   crypto::private_key key);
+signer_actor::behavior_type
+signer(signer_actor::stateful_pointer<signer_state> self, crypto::private_key key);
 
 } // namespace rvi

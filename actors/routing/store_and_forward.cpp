@@ -15,11 +15,13 @@ namespace {
 constexpr const char* component = "store-and-forward";
 constexpr uint64_t busy_retry_ms = 1'000;
 
-caf::error busy(const std::string& why) { return caf::make_error(ec::busy, why); }
+caf::error busy(const std::string& why) {
+  return caf::make_error(ec::busy, why);
+}
 
 } // namespace
 
-// -- store ------------------------------------------------------------------------------------------
+// -- store --------------------------------------------------------------------------------------
 
 void store_and_forward_state::commit(transaction_step step, std::function<void()> done,
                                      std::function<void(const caf::error&)> failed) {
@@ -40,7 +42,7 @@ void store_and_forward_state::commit_later(transaction_step step) {
           });
 }
 
-// -- start ------------------------------------------------------------------------------------------
+// -- start --------------------------------------------------------------------------------------
 
 void store_and_forward_state::when_ready(std::function<void()> work) {
   if (ready)
@@ -86,8 +88,7 @@ void store_and_forward_state::recovered(const ledger::recovered& x) {
     if (found.name.starts_with("$reply/"))
       if (auto bytes = crypto::unhex(std::string_view{found.name}.substr(7));
           bytes && bytes->size() == 16)
-        std::copy_n(bytes->begin(), 16,
-                    reinterpret_cast<char*>(q->reply_to.emplace().data()));
+        std::copy_n(bytes->begin(), 16, reinterpret_cast<char*>(q->reply_to.emplace().data()));
     queues.emplace(q->name, q);
     items += found.items;
   }
@@ -153,7 +154,7 @@ void store_and_forward_state::answer_unknown(const std::vector<std::string>& ids
   });
 }
 
-// -- what services ask --------------------------------------------------------------------------------
+// -- what services ask --------------------------------------------------------------------------
 
 namespace {
 
@@ -205,9 +206,8 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
     }
     auto step = [entries](transaction& t) -> caf::error {
       for (auto& e : *entries) {
-        auto err = e.local
-                     ? ledger::accept_local(t, *e.content, e.reference, e.seq, e.dispatch)
-                     : ledger::accept(t, *e.content, e.reference, e.seq);
+        auto err = e.local ? ledger::accept_local(t, *e.content, e.reference, e.seq, e.dispatch)
+                           : ledger::accept(t, *e.content, e.reference, e.seq);
         if (err)
           return err;
       }
@@ -258,9 +258,8 @@ caf::result<std::vector<caf::error>> store_and_forward_state::reply(batch x) {
     // A reply that is refused (its request has ended) must not stop the others.
     auto step = [entries, errors](transaction& t) -> caf::error {
       for (auto& e : *entries) {
-        (*errors)[e.index]
-          = e.local ? ledger::reply_local(t, *e.content, e.reference, e.seq)
-                    : ledger::reply(t, *e.content, e.reference, e.seq);
+        (*errors)[e.index] = e.local ? ledger::reply_local(t, *e.content, e.reference, e.seq)
+                                     : ledger::reply(t, *e.content, e.reference, e.seq);
         auto code = code_of((*errors)[e.index]);
         if (code == ec::store_failed || code == ec::store_full)
           return (*errors)[e.index];
@@ -404,7 +403,7 @@ void store_and_forward_state::service_available(const std::string& service) {
   });
 }
 
-// -- behaviour ----------------------------------------------------------------------------------------
+// -- behaviour ----------------------------------------------------------------------------------
 
 store_and_forward_actor::behavior_type
 store_and_forward(store_and_forward_actor::stateful_pointer<store_and_forward_state> self,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //
 // Keeps requests until they can be delivered (HLD 5.4, 13): outbound until the next hop has them,
-// inbound until their service takes them, outcomes until the requesting service has them. What waits
-// lives in the store; memory holds the front of each queue.
+// inbound until their service takes them, outcomes until the requesting service has them. What
+// waits lives in the store; memory holds the front of each queue.
 
 #pragma once
 
@@ -11,8 +11,8 @@
 #include "actors/routing/request_ledger.hpp"
 #include "messages/actors.hpp"
 
-#include <caf/typed_event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
 
 #include <functional>
 #include <map>
@@ -29,8 +29,8 @@ struct store_and_forward_config {
   store_actor store;
   uint64_t items_per_queue_max = 1'000'000;
   uint64_t bytes_per_queue_max = 4ULL << 30;
-  size_t loaded_items_max = 1'024; // of one queue, in memory
-  size_t load_bytes_max = 4 << 20; // in one read
+  size_t loaded_items_max = 1'024;    // of one queue, in memory
+  size_t load_bytes_max = 4 << 20;    // in one read
   size_t local_in_flight_max = 1'024; // handed to services of one queue, no receipt yet
   uint64_t retry_ms = 1'000;
   uint64_t skew_ms_max = 5 * 60 * 1'000;
@@ -55,7 +55,7 @@ struct store_and_forward_state {
     bool loading = false;
     bool changed_while_loading = false;
     std::set<ledger::position> settled_while_loading;
-    bool stalled = false; // its service could not take the front; `available` wakes it
+    bool stalled = false;          // its service could not take the front; `available` wakes it
     uint64_t blocked_until_ms = 0; // refused for now
   };
   using queue_ptr = std::shared_ptr<waiting_queue>;
@@ -70,7 +70,7 @@ struct store_and_forward_state {
     link_info info;
     uint64_t credit_envelopes = 0;
     uint64_t credit_bytes = 0;
-    bool used = false; // something came over it
+    bool used = false;                                           // something came over it
     std::map<std::pair<transaction_id, bool>, flight> in_flight; // by id and reply
   };
 
@@ -99,7 +99,7 @@ struct store_and_forward_state {
   void link_up(link_actor handle, link_info info);
   void link_down(uint64_t link);
 
-  // -- queues ---------------------------------------------------------------------------------------
+  // -- queues -----------------------------------------------------------------------------------
   queue_ptr queue_for(const std::string& name);
   queue_ptr reply_queue_for(const node_uid& uid);
   ledger::queue_ref reference(const queue_ptr& q);
@@ -126,7 +126,7 @@ struct store_and_forward_state {
   /// Puts the item back in front of its queue.
   void put_back(const queue_ptr& q, ledger::waiting_item item);
 
-  // -- time -----------------------------------------------------------------------------------------
+  // -- time -------------------------------------------------------------------------------------
   void tick();
   void expire_due();
   struct due_request {
@@ -135,7 +135,7 @@ struct store_and_forward_state {
   };
   void expire(const std::vector<due_request>& xs);
 
-  // -- store ----------------------------------------------------------------------------------------
+  // -- store ------------------------------------------------------------------------------------
   /// Runs a step durably, then `done`; on an error `failed`.
   void commit(transaction_step step, std::function<void()> done,
               std::function<void(const caf::error&)> failed = nullptr);

@@ -3,7 +3,6 @@
 // What store and forward does with envelopes from peers (HLD 8.13, 13.2) and with time (13.1).
 
 #include "actors/routing/store_and_forward.hpp"
-
 #include "runtime/json/json.hpp"
 #include "runtime/observe/log.hpp"
 
@@ -35,8 +34,8 @@ caf::error keep(transaction& t, arrival& x) {
     x.replied = *result;
     return {};
   }
-  auto result = ledger::receive(t, *x.content, x.content->header.id.origin, x.reference, x.seq,
-                                x.dispatch);
+  auto result
+    = ledger::receive(t, *x.content, x.content->header.id.origin, x.reference, x.seq, x.dispatch);
   if (!result)
     return std::move(result.error());
   x.received = *result;
@@ -69,12 +68,11 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
     return;
   }
   auto over = links.find(number);
-  if (over != links.end() && !over->second.used && !x.empty()
-      && !x.front()->header.is_reply()) {
+  if (over != links.end() && !over->second.used && !x.empty() && !x.front()->header.is_reply()) {
     over->second.used = true; // step 10 came before the request that it is a step of
     auto& header = x.front()->header;
-    config.node->trace->add_at(over->second.info.up_us, to_bytes(header.id), 10,
-                               header.is_reply(), "data link available");
+    config.node->trace->add_at(over->second.info.up_us, to_bytes(header.id), 10, header.is_reply(),
+                               "data link available");
   }
   counts.received->add(x.size());
   auto table = config.node->routing->load();
@@ -160,7 +158,7 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
   commit(std::move(step), std::move(done), std::move(failed));
 }
 
-// -- time ---------------------------------------------------------------------------------------------
+// -- time ---------------------------------------------------------------------------------------
 
 void store_and_forward_state::tick() {
   if (clock->follow_wall())
@@ -254,8 +252,7 @@ void store_and_forward_state::expire(const std::vector<due_request>& xs) {
       if (x.result.notify) {
         counts.expired->add();
         config.node->record(id, 20, true, "timeout");
-        ledger::waiting_item outcome{
-          {x.result.at.priority, x.seq}, x.id, nullptr, std::nullopt, 0};
+        ledger::waiting_item outcome{{x.result.at.priority, x.seq}, x.id, nullptr, std::nullopt, 0};
         entered(x.source, outcome);
         announce_outcome(x.source, std::move(outcome));
       }

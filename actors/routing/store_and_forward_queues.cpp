@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// The queues of store and forward: what enters and leaves them, and how they move towards a link or a
-// local service.
+// The queues of store and forward: what enters and leaves them, and how they move towards a link or
+// a local service.
 
 #include "actors/routing/store_and_forward.hpp"
-
 #include "runtime/json/json.hpp"
 #include "runtime/observe/log.hpp"
 
@@ -169,7 +168,7 @@ void store_and_forward_state::loaded(const queue_ptr& q, std::vector<ledger::wai
     pump(q);
 }
 
-// -- towards a peer -----------------------------------------------------------------------------------
+// -- towards a peer -----------------------------------------------------------------------------
 
 void store_and_forward_state::demand_link(const waiting_queue& q, const route& x) {
   if (!data_link || x.to != route::where::remote || x.network_addresses.empty())
@@ -185,8 +184,7 @@ void store_and_forward_state::demand_links_for_replies() {
   auto table = config.node->routing->load();
   for (auto& [target, ids] : awaiting) {
     auto to = table->resolve(target);
-    if (!data_link || to.to != route::where::remote || to.network_addresses.empty()
-        || link_of(to))
+    if (!data_link || to.to != route::where::remote || to.network_addresses.empty() || link_of(to))
       continue;
     self->send(data_link, atom::setup_v,
                setup_request{target, to.node ? to.node->address : std::string{},
@@ -357,17 +355,17 @@ void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
   std::string detail = timeout ? "no" : text.take();
   bool rpc = item.content->header.kind == request_kind::rpc;
   ledger::waiting_item outcome{{item.at.priority, seq}, key, nullptr, std::nullopt, 0};
-  commit([key, status, detail, ref, seq](transaction& t) {
-    return ledger::end(t, key, status, detail, ref, seq);
-  }, [this, source, outcome, rpc] {
-    if (!rpc)
-      return;
-    entered(source, outcome);
-    announce_outcome(source, outcome);
-  });
+  commit([key, status, detail, ref,
+          seq](transaction& t) { return ledger::end(t, key, status, detail, ref, seq); },
+         [this, source, outcome, rpc] {
+           if (!rpc)
+             return;
+           entered(source, outcome);
+           announce_outcome(source, outcome);
+         });
 }
 
-// -- towards a local service ----------------------------------------------------------------------------
+// -- towards a local service --------------------------------------------------------------------
 
 void store_and_forward_state::dispatch(const queue_ptr& q) {
   std::vector<ledger::waiting_item> outcomes;

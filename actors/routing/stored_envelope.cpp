@@ -3,7 +3,6 @@
 #include "actors/routing/stored_envelope.hpp"
 
 #include "messages/wire/header.hpp"
-
 #include "storage.pb.h"
 
 #include <algorithm>

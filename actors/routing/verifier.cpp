@@ -67,8 +67,8 @@ void verifier_state::verify(const link_actor& link, uint64_t number, const peer_
              std::move(refused));
 }
 
-verifier_actor::behavior_type verifier(verifier_actor::stateful_pointer<verifier_state> self,
-                                       verifier_config config) {
+verifier_actor::behavior_type
+verifier(verifier_actor::stateful_pointer<verifier_state> self, verifier_config config) {
   auto& st = self->state;
   st.roots = crypto::verified_root_cache{config.roots_max};
   st.config = std::move(config);

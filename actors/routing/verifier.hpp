@@ -24,8 +24,8 @@ struct verifier_config {
 struct verifier_state {
   static constexpr const char* name = "verifier";
   explicit verifier_state(verifier_actor::pointer self) : self(self) {}
-  void verify(const link_actor& link, uint64_t number, const peer_identity& peer,
-              std::string bytes);
+  void
+  verify(const link_actor& link, uint64_t number, const peer_identity& peer, std::string bytes);
   void refuse(const link_actor& link, const caf::error& why);
 
   verifier_actor::pointer self;
@@ -34,7 +34,7 @@ struct verifier_state {
   metrics::counter* failures = nullptr;
 };
 
-verifier_actor::behavior_type verifier(verifier_actor::stateful_pointer<verifier_state> self,
-                                       verifier_config config);
+verifier_actor::behavior_type
+verifier(verifier_actor::stateful_pointer<verifier_state> self, verifier_config config);
 
 } // namespace rvi

@@ -24,7 +24,7 @@ struct store_config {
   std::shared_ptr<durable_disk> disk; // opened before the actor system starts
   size_t steps_per_commit_max = 4'096;
   std::chrono::milliseconds defer_max{5}; // how long a deferred step may wait for company
-  metrics::registry* metrics = nullptr; // outlives the actor; may be null
+  metrics::registry* metrics = nullptr;   // outlives the actor; may be null
 };
 
 struct store_state {

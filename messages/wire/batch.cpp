@@ -4,7 +4,6 @@
 
 #include "messages/wire/frame.hpp"
 #include "messages/wire/header.hpp"
-
 #include "rvi.pb.h"
 
 #include <algorithm>
@@ -18,7 +17,9 @@ constexpr size_t custody_ids_max = 65'536;
 constexpr size_t frame_overhead = 512;
 constexpr size_t item_overhead = 96;
 
-caf::error malformed(const char* why) { return caf::make_error(ec::malformed, std::string{why}); }
+caf::error malformed(const char* why) {
+  return caf::make_error(ec::malformed, std::string{why});
+}
 
 void set_shared(Batch& out, const crypto::batch_root& root) {
   out.set_batch_id(root.batch_id);
@@ -186,7 +187,9 @@ expected<crypto::digest> root_of(const decoded_batch& x) {
 
 namespace {
 
-std::string origin_of(const transaction_id& x) { return to_bytes(x).substr(0, 20); }
+std::string origin_of(const transaction_id& x) {
+  return to_bytes(x).substr(0, 20);
+}
 
 void set_range(IdRange& out, const transaction_id& first, uint64_t count, bool replies) {
   out.set_origin(origin_of(first));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// Envelopes to Batch messages and back. Items of one RVI-B1 tree travel together with the hashes that
-// are missing between them; a single item travels with its own path.
+// Envelopes to Batch messages and back. Items of one RVI-B1 tree travel together with the hashes
+// that are missing between them; a single item travels with its own path.
 
 #pragma once
 
@@ -24,8 +24,8 @@ void append_batch_frames(std::string& out, const batch& envelopes, size_t frame_
 /// Bytes an envelope needs in a frame of its own, at most.
 size_t frame_bytes_of(const envelope& x);
 
-/// A Batch taken apart: every header is canonical, lengths and hashes of arguments agree and all name
-/// the batch's credential. The signature is not verified yet.
+/// A Batch taken apart: every header is canonical, lengths and hashes of arguments agree and all
+/// name the batch's credential. The signature is not verified yet.
 struct decoded_batch {
   batch_root_ptr root;
   batch items;

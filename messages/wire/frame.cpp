@@ -4,7 +4,6 @@
 
 #include "messages/transaction_id.hpp"
 #include "messages/wire/scan.hpp"
-
 #include "rvi.pb.h"
 
 #include <array>
@@ -13,7 +12,9 @@ namespace rvi::wire {
 
 namespace {
 
-caf::error malformed(const char* why) { return caf::make_error(ec::malformed, std::string{why}); }
+caf::error malformed(const char* why) {
+  return caf::make_error(ec::malformed, std::string{why});
+}
 
 caf::error over_limit(const char* what) {
   return caf::make_error(ec::limit_exceeded, std::string{"too many "} + what);
@@ -94,8 +95,7 @@ expected<std::optional<std::string_view>> frame_reader::next() {
     auto length = read_u32(rest);
     if (length == 0 || length > bytes_max_)
       return caf::make_error(ec::limit_exceeded, "a frame of " + std::to_string(length)
-                                                   + " bytes, limit "
-                                                   + std::to_string(bytes_max_));
+                                                   + " bytes, limit " + std::to_string(bytes_max_));
     if (rest.size() >= frame_header_bytes + length) {
       taken_ += frame_header_bytes + length;
       return std::optional{rest.substr(frame_header_bytes, length)};

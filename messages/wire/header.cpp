@@ -4,7 +4,6 @@
 
 #include "messages/name.hpp"
 #include "messages/wire/scan.hpp"
-
 #include "rvi.pb.h"
 
 #include <algorithm>
@@ -13,7 +12,9 @@ namespace rvi::wire {
 
 namespace {
 
-caf::error malformed(const char* why) { return caf::make_error(ec::malformed, std::string{why}); }
+caf::error malformed(const char* why) {
+  return caf::make_error(ec::malformed, std::string{why});
+}
 
 constexpr uint32_t header_version = 1;
 constexpr uint32_t header_fields = 21;
@@ -30,8 +31,12 @@ bool only_known_fields(std::string_view x) {
   return true;
 }
 
-bool size_is(const std::string& x, size_t n) { return x.size() == n; }
-bool absent_or_size(const std::string& x, size_t n) { return x.empty() || x.size() == n; }
+bool size_is(const std::string& x, size_t n) {
+  return x.size() == n;
+}
+bool absent_or_size(const std::string& x, size_t n) {
+  return x.empty() || x.size() == n;
+}
 
 bool names_are_normal(const RequestHeader& x) {
   auto source = normalise_name(x.source());

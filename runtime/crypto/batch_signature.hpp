@@ -6,7 +6,8 @@
 //   salt_i = HMAC-SHA256(k_batch, u32be i)[0..16]
 //   leaf_i = SHA256(0x00 | batch_id[16] | u32be i | salt_i | M_i)
 //   node   = SHA256(0x01 | batch_id | left | right)
-//   signed = "RVI-BATCH-ROOT-1" | 0x00 | credential_hash | batch_id | u32be n | u64be signed_at_ms | root
+//   signed = "RVI-BATCH-ROOT-1" | 0x00 | credential_hash | batch_id | u32be n | u64be signed_at_ms
+//   | root
 
 #pragma once
 
@@ -67,9 +68,10 @@ private:
 /// How many hashes the path of leaf `index` has in a tree of `size`.
 size_t path_length(uint32_t index, uint32_t size);
 
-/// The root reached from one leaf. Error: `malformed` (index, size, salt or path of the wrong shape).
-expected<digest> root_from_path(const batch_root& batch, const leaf_proof& proof,
-                                std::string_view message);
+/// The root reached from one leaf. Error: `malformed` (index, size, salt or path of the wrong
+/// shape).
+expected<digest>
+root_from_path(const batch_root& batch, const leaf_proof& proof, std::string_view message);
 
 struct leaf {
   uint32_t index = 0;
@@ -85,9 +87,9 @@ expected<digest> root_from_leaves(const batch_root& batch, const std::vector<lea
 
 /// The missing nodes for a frame with these items of one batch, out of their own paths; indices
 /// strictly ascending. Empty if all leaves are there, or if a proof has the wrong shape.
-std::vector<std::string> missing_nodes(uint32_t size, const std::vector<const leaf_proof*>& proofs,
-                                       const std::vector<std::string_view>& messages,
-                                       std::string_view batch_id);
+std::vector<std::string>
+missing_nodes(uint32_t size, const std::vector<const leaf_proof*>& proofs,
+              const std::vector<std::string_view>& messages, std::string_view batch_id);
 
 /// The bytes a root signature covers.
 std::string root_signing_input(const batch_root& batch, const digest& root);

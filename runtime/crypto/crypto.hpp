@@ -51,9 +51,9 @@ digest hmac_sha256(std::string_view key, std::string_view x);
 /// From the system's generator; for keys, salts, tokens and ids.
 std::string random_bytes(size_t n);
 
-std::string hex(std::string_view x);              // lowercase
-expected<std::string> unhex(std::string_view x);  // either case; `malformed`
-std::string base64url(std::string_view x);        // no padding
+std::string hex(std::string_view x);             // lowercase
+expected<std::string> unhex(std::string_view x); // either case; `malformed`
+std::string base64url(std::string_view x);       // no padding
 /// Canonical only: no padding, no other alphabet, unused bits zero. Error: `malformed`.
 expected<std::string> unbase64url(std::string_view x);
 std::string base64(std::string_view x); // with padding
@@ -76,8 +76,8 @@ public:
   /// equal the input. Errors: `malformed`.
   static expected<public_key> from_spki(std::string_view der);
   /// JWK members: OKP/Ed25519 takes `x`; EC/P-256 takes `x` and `y` (base64url, 32 bytes each).
-  static expected<public_key> from_jwk(std::string_view kty, std::string_view crv,
-                                       std::string_view x, std::string_view y);
+  static expected<public_key>
+  from_jwk(std::string_view kty, std::string_view crv, std::string_view x, std::string_view y);
 
   explicit operator bool() const { return state_ != nullptr; }
   crypto::algorithm algorithm() const;
@@ -107,8 +107,8 @@ public:
   /// 64 bytes; ES256 is low S. May be called from several threads at once.
   std::string sign(std::string_view message) const;
   /// A self-signed X.509 certificate (DER) for TLS: subject CN = `name`, serverAuth and clientAuth,
-  /// valid from one day before `now_s` until `now_s` + `days`. Trust never comes from it: the key is
-  /// compared with the credential's cnf key. Empty if `name` is not UTF-8.
+  /// valid from one day before `now_s` until `now_s` + `days`. Trust never comes from it: the key
+  /// is compared with the credential's cnf key. Empty if `name` is not UTF-8.
   std::string self_signed_certificate(std::string_view name, uint64_t now_s, uint32_t days) const;
 
 private:

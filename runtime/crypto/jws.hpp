@@ -26,7 +26,8 @@ std::string sign_jws(const private_key& key, std::string_view type, std::string_
                      std::string_view payload);
 
 /// Takes the text apart. Refuses: over 16 KiB, non-canonical base64url, duplicate header members,
-/// any of crit/jku/x5u/jwk/x5c, alg none or HS*, a missing typ. Verifies nothing. Error: `malformed`.
+/// any of crit/jku/x5u/jwk/x5c, alg none or HS*, a missing typ. Verifies nothing. Error:
+/// `malformed`.
 expected<jws> parse_jws(std::string_view compact);
 
 /// True if the signature verifies and the header's alg is the key's.

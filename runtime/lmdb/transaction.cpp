@@ -108,7 +108,9 @@ caf::error write_transaction::append(table_id table, std::string_view key, std::
   return detail::put_record(*writing_, table, MDB_APPEND, key, value);
 }
 
-void write_transaction::use_reserve(bool allowed) { writing_->reserve_allowed = allowed; }
+void write_transaction::use_reserve(bool allowed) {
+  writing_->reserve_allowed = allowed;
+}
 
 expected<bool> write_transaction::erase(table_id id, std::string_view key) {
   assert(id < writing_->open.tables.size());

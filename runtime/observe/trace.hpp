@@ -36,8 +36,8 @@ public:
   }
 
   /// Something that happened before the request came: a link that carries it came up.
-  void add_at(uint64_t boot_us, std::string_view id, uint8_t step, bool reply,
-              std::string_view detail) {
+  void
+  add_at(uint64_t boot_us, std::string_view id, uint8_t step, bool reply, std::string_view detail) {
     if (events_max_ == 0)
       return;
     auto wall_ms = time_->wall_ms() - (time_->boot_us() - boot_us) / 1'000;

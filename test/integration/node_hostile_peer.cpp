@@ -109,8 +109,7 @@ peer_card::sign(std::vector<request_header> headers, const std::vector<std::stri
   return result;
 }
 
-// -- the socket
-// ------------------------------------------------------------------------------------
+// -- the socket ---------------------------------------------------------------------------------
 
 hostile_peer::hostile_peer(uint16_t port) {
   sockaddr_in address{};
@@ -317,8 +316,7 @@ std::string hostile_peer::read_raw_until_end(milliseconds time) {
   return over_ ? result : result + " and still open";
 }
 
-// -- the node under attack
-// -------------------------------------------------------------------------
+// -- the node under attack ----------------------------------------------------------------------
 
 namespace {
 

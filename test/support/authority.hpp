@@ -19,9 +19,9 @@ struct authority {
     : organization(std::move(organization)),
       key(*rvi::crypto::private_key::generate(rvi::crypto::algorithm::ed25519)) {}
 
-  rvi::credential_claims claims(const rvi::crypto::public_key& holder,
-                                std::vector<std::string> sources,
-                                std::vector<std::string> destinations, uint64_t now_s) const {
+  rvi::credential_claims
+  claims(const rvi::crypto::public_key& holder, std::vector<std::string> sources,
+         std::vector<std::string> destinations, uint64_t now_s) const {
     rvi::credential_claims result;
     result.issuer = organization;
     result.id = rvi::crypto::hex(rvi::crypto::random_bytes(8));

@@ -27,9 +27,9 @@ inline rvi::request_header header_of(const rvi::node_uid& origin, uint64_t seq) 
 }
 
 /// One RVI-B1 tree over requests with these arguments.
-inline rvi::batch sign_batch(const rvi::crypto::private_key& key,
-                             std::vector<rvi::request_header> headers,
-                             const std::vector<std::string>& arguments) {
+inline rvi::batch
+sign_batch(const rvi::crypto::private_key& key, std::vector<rvi::request_header> headers,
+           const std::vector<std::string>& arguments) {
   std::vector<std::string> encoded;
   for (size_t i = 0; i < headers.size(); ++i) {
     headers[i].arguments_length = arguments[i].size();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// A whole node on virtual time: every actor but the sockets, on a disk in memory, with links to other
-// nodes of the same process. Killing it loses what a power cut would lose.
+// A whole node on virtual time: every actor but the sockets, on a disk in memory, with links to
+// other nodes of the same process. Killing it loses what a power cut would lose.
 
 #pragma once
 
@@ -102,8 +102,8 @@ public:
     w.settle();
   }
 
-  void register_service(const std::string& name, rvi::client_id client = 1,
-                        bool idempotent = false) {
+  void
+  register_service(const std::string& name, rvi::client_id client = 1, bool idempotent = false) {
     call(rvi::register_service_call{name, {}, {}, idempotent}, client);
   }
 
@@ -213,8 +213,8 @@ private:
           [side, self, to](rvi::atom::invoke, std::vector<rvi::invocation>& xs) {
             std::vector<rvi::receipt> receipts;
             for (auto& x : xs) {
-              receipts.push_back({x.content->header.id, false,
-                                  rvi::receipt::status::taken, false, {}});
+              receipts.push_back(
+                {x.content->header.id, false, rvi::receipt::status::taken, false, {}});
               side->invoked.push_back(std::move(x));
             }
             if (side->takes_receipts)
@@ -245,8 +245,9 @@ private:
     check.node = context;
     check.store_and_forward = store_and_forward;
     rvi::loopback_link_config link;
-    link.services = {context, authorization, discovery, store_and_forward, data_link,
-                     {keep(w.sys.spawn(rvi::verifier, std::move(check)))}};
+    link.services
+      = {context,           authorization, discovery,
+         store_and_forward, data_link,     {keep(w.sys.spawn(rvi::verifier, std::move(check)))}};
     link.hub = w.hub;
     link.address = loopback_address;
     link.own_spki = key.public_part().spki();

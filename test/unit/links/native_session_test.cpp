@@ -4,9 +4,8 @@
 
 #include "actors/links/native_session.hpp"
 #include "messages/wire/batch.hpp"
-#include "test/support/envelopes.hpp"
-
 #include "rvi.pb.h"
+#include "test/support/envelopes.hpp"
 
 #include <doctest/doctest.h>
 
@@ -80,12 +79,24 @@ TEST_SUITE_BEGIN("native session");
 
 TEST_CASE_FIXTURE(fixture, "nothing but Authorize is taken before it") {
   wire::Frame x;
-  SUBCASE("announce") { x.mutable_announce()->set_full(true); }
-  SUBCASE("batch") { x = batch_of(1); }
-  SUBCASE("custody") { x.mutable_custody(); }
-  SUBCASE("credit") { x.mutable_credit()->set_envelopes(9); }
-  SUBCASE("ping") { x.mutable_ping()->set_nonce(1); }
-  SUBCASE("credentials") { x.mutable_credential_chain(); }
+  SUBCASE("announce") {
+    x.mutable_announce()->set_full(true);
+  }
+  SUBCASE("batch") {
+    x = batch_of(1);
+  }
+  SUBCASE("custody") {
+    x.mutable_custody();
+  }
+  SUBCASE("credit") {
+    x.mutable_credit()->set_envelopes(9);
+  }
+  SUBCASE("ping") {
+    x.mutable_ping()->set_nonce(1);
+  }
+  SUBCASE("credentials") {
+    x.mutable_credential_chain();
+  }
   CHECK(feed(x) == ec::unauthorized);
 }
 
@@ -165,7 +176,9 @@ TEST_CASE_FIXTURE(fixture, "credentials nobody asked for end the session") {
   bring_up();
   wire::Frame chain;
   chain.mutable_credential_chain()->add_credentials("a.b.c");
-  SUBCASE("unasked") { CHECK(feed(chain) == ec::unauthorized); }
+  SUBCASE("unasked") {
+    CHECK(feed(chain) == ec::unauthorized);
+  }
   SUBCASE("asked for") {
     session->need_credential(std::string{crypto::view(crypto::sha256("a.b.c"))});
     CHECK(feed(chain) == ec::none);
@@ -177,9 +190,15 @@ TEST_CASE_FIXTURE(fixture, "credentials nobody asked for end the session") {
 TEST_CASE_FIXTURE(fixture, "frames for later versions end the session politely") {
   bring_up();
   wire::Frame x;
-  SUBCASE("fragment") { x.mutable_fragment(); }
-  SUBCASE("revocations") { x.mutable_revocations(); }
-  SUBCASE("release") { x.mutable_release(); }
+  SUBCASE("fragment") {
+    x.mutable_fragment();
+  }
+  SUBCASE("revocations") {
+    x.mutable_revocations();
+  }
+  SUBCASE("release") {
+    x.mutable_release();
+  }
   CHECK(feed(x) == ec::malformed);
 }
 

@@ -296,8 +296,12 @@ TEST_CASE_FIXTURE(fixture, "a peer of an untrusted organization is not let in") 
 
 TEST_CASE_FIXTURE(fixture, "expired and future credentials are not let in") {
   auto claims = provisioning.claims(cloud.key.public_part(), {"jlr.com/cloud"}, {}, now_s());
-  SUBCASE("expired") { claims.expires_s = now_s() - 1; }
-  SUBCASE("future") { claims.not_before_s = now_s() + 1'000; }
+  SUBCASE("expired") {
+    claims.expires_s = now_s() - 1;
+  }
+  SUBCASE("future") {
+    claims.not_before_s = now_s() + 1'000;
+  }
   cloud.credential = provisioning.issue(claims);
   REQUIRE(cloud.credential);
   start_cloud();

@@ -4,10 +4,9 @@
 
 #include "actors/routing/authorization.hpp"
 #include "messages/rights.hpp"
+#include "rvi.pb.h"
 #include "test/support/authority.hpp"
 #include "test/support/envelopes.hpp"
-
-#include "rvi.pb.h"
 
 #include <doctest/doctest.h>
 
@@ -30,8 +29,8 @@ struct fixture {
     body.set_protocol("rvi/2");
     body.set_node_address("jlr.com/vin/1234");
     body.set_transaction_id(1);
-    binding = {false, cloud.public_part().spki(), vehicle.public_part().spki(),
-               std::string(32, 'e'), {}};
+    binding
+      = {false, cloud.public_part().spki(), vehicle.public_part().spki(), std::string(32, 'e'), {}};
   }
 
   credential_claims vehicle_claims() const {
@@ -44,10 +43,10 @@ struct fixture {
     if (body.credentials_size() == 0)
       body.add_credentials(root.issue(vehicle_claims())->text);
     auto text = body.SerializeAsString();
-    auto signature = (signer ? *signer : vehicle)
-                       .sign(authorize_signing_input(true, vehicle.public_part().spki(),
-                                                     cloud.public_part().spki(),
-                                                     binding.exporter, text));
+    auto signature
+      = (signer ? *signer : vehicle)
+          .sign(authorize_signing_input(true, vehicle.public_part().spki(),
+                                        cloud.public_part().spki(), binding.exporter, text));
     if (change_signature)
       change_signature(signature);
     auto x = check_authorize(own, binding, text, signature, now_ms);
@@ -217,8 +216,8 @@ TEST_CASE_FIXTURE(fixture, "a remote request is let through only within both sid
     expected = ec::unknown_target;
   }
   SUBCASE("for a name we may not receive") {
-    own.own = {root.issue(root.claims(cloud.public_part(), {"jlr.com/cloud/other"}, {},
-                                      now_ms / 1'000))};
+    own.own
+      = {root.issue(root.claims(cloud.public_part(), {"jlr.com/cloud/other"}, {}, now_ms / 1'000))};
     expected = ec::unknown_target;
   }
   CHECK(code_of(own.check_remote(header, signed_at, now_ms)) == expected);

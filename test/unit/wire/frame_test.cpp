@@ -2,9 +2,8 @@
 
 #include "messages/wire/batch.hpp"
 #include "messages/wire/frame.hpp"
-#include "test/support/envelopes.hpp"
-
 #include "rvi.pb.h"
+#include "test/support/envelopes.hpp"
 
 #include <doctest/doctest.h>
 
@@ -183,19 +182,45 @@ TEST_CASE_FIXTURE(signed_requests, "changed arguments, counts and credentials ar
   auto& x = *frame.mutable_batch();
   auto refused = [&] { return !wire::decode_batch(x.SerializeAsString(), 1 << 20); };
   CHECK_FALSE(refused());
-  SUBCASE("arguments") { x.mutable_items(1)->mutable_arguments()->at(2) ^= 1; }
-  SUBCASE("length") { x.mutable_items(1)->mutable_arguments()->push_back(' '); }
-  SUBCASE("credential") { x.set_credential_hash(std::string(32, 'd')); }
-  SUBCASE("size zero") { x.set_size(0); }
-  SUBCASE("size") { x.set_size(1'025); }
-  SUBCASE("index") { x.mutable_items(2)->set_leaf_index(1); }
-  SUBCASE("index over size") { x.mutable_items(2)->set_leaf_index(3); }
-  SUBCASE("salt") { x.mutable_items(0)->set_salt("short"); }
-  SUBCASE("batch id") { x.set_batch_id("short"); }
-  SUBCASE("signature") { x.set_signature(std::string(63, 's')); }
-  SUBCASE("algorithm") { x.set_algorithm(static_cast<wire::SignatureAlgorithm>(77)); }
-  SUBCASE("path beside items") { x.mutable_items(0)->add_path(std::string(32, 'p')); }
-  SUBCASE("nothing") { x.clear_items(); }
+  SUBCASE("arguments") {
+    x.mutable_items(1)->mutable_arguments()->at(2) ^= 1;
+  }
+  SUBCASE("length") {
+    x.mutable_items(1)->mutable_arguments()->push_back(' ');
+  }
+  SUBCASE("credential") {
+    x.set_credential_hash(std::string(32, 'd'));
+  }
+  SUBCASE("size zero") {
+    x.set_size(0);
+  }
+  SUBCASE("size") {
+    x.set_size(1'025);
+  }
+  SUBCASE("index") {
+    x.mutable_items(2)->set_leaf_index(1);
+  }
+  SUBCASE("index over size") {
+    x.mutable_items(2)->set_leaf_index(3);
+  }
+  SUBCASE("salt") {
+    x.mutable_items(0)->set_salt("short");
+  }
+  SUBCASE("batch id") {
+    x.set_batch_id("short");
+  }
+  SUBCASE("signature") {
+    x.set_signature(std::string(63, 's'));
+  }
+  SUBCASE("algorithm") {
+    x.set_algorithm(static_cast<wire::SignatureAlgorithm>(77));
+  }
+  SUBCASE("path beside items") {
+    x.mutable_items(0)->add_path(std::string(32, 'p'));
+  }
+  SUBCASE("nothing") {
+    x.clear_items();
+  }
   CHECK(refused());
 }
 
@@ -221,8 +246,8 @@ TEST_CASE("custody travels as ranges") {
   for (uint64_t seq : {5, 6, 7, 9})
     report.accepted.push_back({{origin, 1, seq}, false});
   report.accepted.push_back({{origin, 1, 10}, true});
-  report.refused.push_back({{origin, 2, 1}, false,
-                            caf::make_error(ec::unauthorized, std::string{"no right"}), true, 0});
+  report.refused.push_back(
+    {{origin, 2, 1}, false, caf::make_error(ec::unauthorized, std::string{"no right"}), true, 0});
   std::string bytes;
   wire::append_custody_frame(bytes, report);
   wire::Frame frame;
@@ -244,12 +269,16 @@ TEST_CASE("a custody range of absurd length is refused") {
   auto& range = *x.add_accepted();
   range.set_origin(std::string(20, 'o'));
   range.set_first(1);
-  SUBCASE("too long") { range.set_count(1'000'000); }
+  SUBCASE("too long") {
+    range.set_count(1'000'000);
+  }
   SUBCASE("wraps") {
     range.set_first(UINT64_MAX - 1);
     range.set_count(10);
   }
-  SUBCASE("empty") { range.set_count(0); }
+  SUBCASE("empty") {
+    range.set_count(0);
+  }
   SUBCASE("no origin") {
     range.set_count(1);
     range.set_origin("x");

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
 #include "messages/wire/header.hpp"
-#include "test/support/envelopes.hpp"
-
 #include "rvi.pb.h"
+#include "test/support/envelopes.hpp"
 
 #include <doctest/doctest.h>
 
@@ -59,16 +58,28 @@ TEST_CASE("a header survives its encoding") {
 
 TEST_CASE("every other encoding of a header is refused") {
   auto bytes = wire::encode_header(example());
-  SUBCASE("a field twice") { CHECK(refused(bytes.substr(0, 2) + bytes)); }
-  SUBCASE("fields out of order") { CHECK(refused(bytes.substr(2) + bytes.substr(0, 2))); }
-  SUBCASE("an explicit default") { CHECK(refused(bytes + std::string("\x90\x01\x00", 3))); }
-  SUBCASE("a long varint") { CHECK(refused(std::string("\x08\x81\x00", 3) + bytes.substr(2))); }
-  SUBCASE("an unknown field") { CHECK(refused(bytes + std::string("\xb0\x01\x01", 3))); }
+  SUBCASE("a field twice") {
+    CHECK(refused(bytes.substr(0, 2) + bytes));
+  }
+  SUBCASE("fields out of order") {
+    CHECK(refused(bytes.substr(2) + bytes.substr(0, 2)));
+  }
+  SUBCASE("an explicit default") {
+    CHECK(refused(bytes + std::string("\x90\x01\x00", 3)));
+  }
+  SUBCASE("a long varint") {
+    CHECK(refused(std::string("\x08\x81\x00", 3) + bytes.substr(2)));
+  }
+  SUBCASE("an unknown field") {
+    CHECK(refused(bytes + std::string("\xb0\x01\x01", 3)));
+  }
   SUBCASE("cut anywhere") {
     for (size_t i = 0; i < bytes.size(); ++i)
       CHECK(refused(bytes.substr(0, i)));
   }
-  SUBCASE("nothing") { CHECK(refused("")); }
+  SUBCASE("nothing") {
+    CHECK(refused(""));
+  }
 }
 
 TEST_CASE("a header that breaks a rule of the schema is refused") {

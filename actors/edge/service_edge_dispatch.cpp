@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// What the service edge does with requests and outcomes for local services (HLD 8.14 to 8.20).
+
+#include "actors/edge/service_edge.hpp"
+#include "actors/routing/request_ledger.hpp"
+#include "messages/name.hpp"
+#include "runtime/json/json.hpp"
+#include "runtime/observe/log.hpp"
+
+namespace rvi {
+
+namespace {
+
+constexpr const char* component = "service-edge";
+
+} // namespace
+
+void service_edge_state::dispatch(const batch& requests) {
+  std::vector<invocation> going;
+  undelivered nobody;
+  for (auto& request : requests)
+    dispatch_one(request, going, nobody);
+  if (!nobody.ids.empty())
+    self->send(config.store_and_forward, atom::invoke_v, std::move(nobody));
+  if (!going.empty())
+    self->send(server, atom::invoke_v, std::move(going));
+  submit_drafts();
+}
+
+void service_edge_state::dispatch_one(const envelope_ptr& request, std::vector<invocation>& going,
+                                      undelivered& nobody) {
+  auto& header = request->header;
+  auto& node = *config.node;
+  node.record(header.id, 15, false, "authorize remote service");
+  auto now = node.time->wall_ms();
+  bool rpc = header.kind == request_kind::rpc;
+  if (auto err = node.rights->load()->check_remote(header, request->root->signed_at_ms, now)) {
+    node.record(header.id, 16, false, describe(err));
+    refused->add();
+    json::writer text;
+    text.begin_object()
+      .member("code", to_string(code_of(err)))
+      .member("message", detail_of(err))
+      .end_object();
+    if (rpc)
+      answer_error(request, text.text());
+    receipts({{header.id, false, receipt::status::refused, false, text.take()}});
+    return;
+  }
+  node.record(header.id, 16, false, "authorized");
+  node.record(header.id, 17, false, "resolve local service");
+  auto name = node.routing->load()->find_local(header.target);
+  auto held = registrations.find(std::string{name});
+  bool reachable = held != registrations.end()
+                   && (held->second.client != 0 || !held->second.network_address.empty());
+  if (!reachable || !server || (rpc && open.size() >= config.open_requests_max)) {
+    nobody.ids.push_back(header.id);
+    return;
+  }
+  node.record(header.id, 18, false, held->first);
+  if (rpc)
+    open[header.id] = {request, held->second.principal};
+  node.record(header.id, 19, false, "forward to service");
+  going.push_back({held->second.client, held->second.network_address, request});
+}
+
+void service_edge_state::deliver_outcomes(std::vector<outcome_notice> notices) {
+  std::vector<outcome_delivery> going;
+  std::vector<receipt> taken;
+  undelivered nobody;
+  for (auto& x : notices) {
+    auto waiting = synchronous.find(x.id);
+    auto held = registrations.find(x.requesting_service);
+    if (waiting != synchronous.end()) {
+      config.node->record(x.id, 20, true, "outcome: " + x.status);
+      taken.push_back({x.id, true, receipt::status::taken, false, {}});
+      answer(waiting->second, std::move(x));
+      synchronous.erase(waiting);
+    } else if (server && held != registrations.end()
+               && (held->second.client != 0 || !held->second.network_address.empty())) {
+      config.node->record(x.id, 20, true, "outcome: " + x.status);
+      going.push_back({held->second.client, held->second.network_address, std::move(x)});
+    } else {
+      nobody.ids.push_back(x.id);
+    }
+  }
+  if (!taken.empty())
+    self->send(config.store_and_forward, atom::receipt_v, std::move(taken));
+  if (!nobody.ids.empty())
+    self->send(config.store_and_forward, atom::invoke_v, std::move(nobody));
+  if (!going.empty())
+    self->send(server, atom::outcome_v, std::move(going));
+  flush_answers();
+}
+
+void service_edge_state::receipts(std::vector<receipt> xs) {
+  for (auto& x : xs) {
+    if (x.outcome)
+      continue;
+    config.node->record(x.id, 19, false,
+                        x.what == receipt::status::taken     ? "taken by service"
+                        : x.what == receipt::status::refused ? "refused by service"
+                                                             : "connection lost");
+    auto i = open.find(x.id);
+    if (i == open.end())
+      continue;
+    if (x.what == receipt::status::refused)
+      answer_error(i->second.content, x.error);
+    if (x.what == receipt::status::lost && x.untouched)
+      open.erase(i);
+  }
+  submit_drafts();
+  self->send(config.store_and_forward, atom::receipt_v, std::move(xs));
+}
+
+void service_edge_state::unknown_outcomes(const batch& requests) {
+  for (auto& request : requests)
+    answer_error(request, R"({"code":"outcome_unknown","message":"the node ended after the )"
+                          R"(hand-over; whether it ran is not known"})");
+  submit_drafts();
+}
+
+void service_edge_state::client_closed(client_id client) {
+  std::erase_if(synchronous, [client](auto& x) { return x.second.client == client; });
+  auto names = clients.find(client);
+  if (names == clients.end())
+    return;
+  for (auto& name : names->second) {
+    auto held = registrations.find(name);
+    if (held == registrations.end() || held->second.client != client)
+      continue;
+    registrations.erase(held);
+    self->send(config.service_discovery, atom::unreg_v, name);
+    log::info(component, "withdrawn with its connection", {{"service", name}});
+  }
+  clients.erase(names);
+}
+
+void service_edge_state::forget_old() {
+  auto now = config.node->time->wall_ms();
+  std::erase_if(open, [now](auto& x) {
+    return x.second.content->header.expires_ms + ledger::remember_ms < now;
+  });
+}
+
+} // namespace rvi

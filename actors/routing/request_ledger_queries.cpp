@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// What the ledger tells: outcomes, the front of a queue, and all that is open after a start.
+
+#include "actors/routing/ledger_records.hpp"
+#include "actors/routing/stored_envelope.hpp"
+
+#include <algorithm>
+#include <map>
+
+namespace rvi::ledger {
+
+namespace {
+
+outcome_notice notice_of(const transaction_id& id, const IdRecord& x) {
+  outcome_notice result;
+  result.id = id;
+  result.requesting_service = x.source();
+  result.target = x.target();
+  result.status = x.state() == storage::ENDED ? x.outcome() : "pending";
+  if (result.status == "timeout")
+    result.dispatched = x.outcome_detail();
+  else
+    result.error = x.outcome_detail();
+  return result;
+}
+
+/// Fills in what the reply said.
+caf::error add_reply(transaction& t, const IdRecord& x, outcome_notice& notice) {
+  if (x.outcome_record() == 0)
+    return {};
+  auto value = t.get(table::records, seq_key(x.outcome_record()));
+  if (!value)
+    return std::move(value.error());
+  if (!*value)
+    return {};
+  auto content = decode_stored(**value);
+  if (!content)
+    return std::move(content.error());
+  if ((*content)->header.kind == request_kind::error)
+    notice.error = (*content)->arguments;
+  else
+    notice.arguments = (*content)->arguments;
+  return {};
+}
+
+} // namespace
+
+outcome_notice notice_of_reply(const envelope& x) {
+  outcome_notice result;
+  result.id = x.header.id;
+  result.requesting_service = x.header.target;
+  result.target = "rpc:" + x.header.source;
+  if (x.header.kind == request_kind::error) {
+    result.status = "error";
+    result.error = x.arguments;
+  } else {
+    result.status = "ok";
+    result.arguments = x.arguments;
+  }
+  return result;
+}
+
+expected<std::optional<outcome_notice>> outcome(transaction& t, const transaction_id& x) {
+  auto record = find(t, originated_key(x));
+  if (!record)
+    return std::move(record.error());
+  if (!*record)
+    return std::optional<outcome_notice>{};
+  auto result = notice_of(x, **record);
+  if (auto err = add_reply(t, **record, result))
+    return err;
+  return std::optional{std::move(result)};
+}
+
+namespace {
+
+struct loaded_entry {
+  position at;
+  storage::QueueEntry entry;
+};
+
+expected<std::vector<loaded_entry>> scan_queue(transaction& t, uint32_t queue, const position& from,
+                                               size_t items_max, size_t bytes_max) {
+  std::vector<loaded_entry> result;
+  size_t bytes = 0;
+  auto err = t.scan(table::queue, queue_key(queue, from), items_max,
+                    [&](std::string_view key, std::string_view value) {
+                      if (read_u32(key) != queue)
+                        return false;
+                      loaded_entry x{position_of(key), {}};
+                      if (!x.entry.ParseFromArray(value.data(), static_cast<int>(value.size())))
+                        return true;
+                      bytes += x.entry.bytes();
+                      result.push_back(std::move(x));
+                      return bytes < bytes_max;
+                    });
+  if (err)
+    return err;
+  return result;
+}
+
+} // namespace
+
+expected<std::vector<waiting_item>>
+load(transaction& t, uint32_t queue, const position& from, size_t items_max, size_t bytes_max) {
+  auto entries = scan_queue(t, queue, from, items_max, bytes_max);
+  if (!entries)
+    return std::move(entries.error());
+  std::vector<waiting_item> result;
+  for (auto& [at, entry] : *entries) {
+    waiting_item item{at, entry.id(), nullptr, std::nullopt, entry.bytes()};
+    if (entry.outcome()) {
+      auto notice = outcome(t, id_of(entry.id()));
+      if (!notice)
+        return std::move(notice.error());
+      if (!*notice)
+        continue; // forgotten meanwhile
+      item.notice = std::move(**notice);
+    } else {
+      auto value = t.get(table::records, seq_key(at.seq));
+      if (!value)
+        return std::move(value.error());
+      if (!*value)
+        continue;
+      auto envelope = decode_stored(**value);
+      if (!envelope)
+        return std::move(envelope.error());
+      item.content = std::move(*envelope);
+    }
+    result.push_back(std::move(item));
+  }
+  return result;
+}
+
+expected<recovered> recover(transaction& t) {
+  recovered result;
+  std::map<uint32_t, recovered_queue> queues;
+  auto err = t.scan(table::names, {}, transaction::no_limit,
+                    [&](std::string_view key, std::string_view value) {
+                      auto number = read_u32(key);
+                      queues[number] = {number, std::string{value}, 0, 0};
+                      result.next_queue = std::max(result.next_queue, number + 1);
+                      return true;
+                    });
+  if (!err)
+    err = t.scan(table::queue, {}, transaction::no_limit,
+                 [&](std::string_view key, std::string_view value) {
+                   storage::QueueEntry entry;
+                   (void)entry.ParseFromArray(value.data(), static_cast<int>(value.size()));
+                   auto& queue = queues[read_u32(key)];
+                   ++queue.items;
+                   queue.bytes += entry.bytes();
+                   result.next_seq = std::max(result.next_seq, position_of(key).seq + 1);
+                   return true;
+                 });
+  if (!err)
+    err = t.scan(table::dispatched, {}, transaction::no_limit,
+                 [&](std::string_view key, std::string_view) {
+                   result.dispatched.emplace_back(key);
+                   return true;
+                 });
+  if (!err)
+    err = t.scan(
+      table::ids, {}, transaction::no_limit, [&](std::string_view key, std::string_view value) {
+        IdRecord x;
+        if (key.back() == 'o' && x.ParseFromArray(value.data(), static_cast<int>(value.size()))
+            && x.state() == storage::CUSTODY)
+          result.awaiting.emplace_back(id_of(key), x.target());
+        return true;
+      });
+  if (err)
+    return err;
+  auto last = t.last_key(table::records);
+  if (!last)
+    return std::move(last.error());
+  if (*last)
+    result.next_seq = std::max(result.next_seq, read_u64(**last) + 1);
+  for (auto& [number, queue] : queues) {
+    if (queue.items > 0) {
+      result.queues.push_back(std::move(queue));
+      continue;
+    }
+    std::string key;
+    append_u32(key, number);
+    if (auto failed = drop(t, table::names, key))
+      return failed;
+  }
+  return result;
+}
+
+expected<uint32_t> raise_epoch(transaction& t, uint64_t now_ms) {
+  t.use_reserve(true);
+  auto stored = t.get(table::meta, "epoch");
+  if (!stored)
+    return std::move(stored.error());
+  auto result = static_cast<uint32_t>(now_ms / 1'000);
+  if (*stored && (*stored)->size() == 4)
+    result = std::max(result, read_u32(**stored) + 1);
+  std::string value;
+  append_u32(value, result);
+  if (auto err = t.put(table::meta, "epoch", value))
+    return err;
+  return result;
+}
+
+} // namespace rvi::ledger

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// The ledger and time: what is due, how it ends, when it is forgotten.
+
+#include "actors/routing/ledger_records.hpp"
+
+namespace rvi::ledger {
+
+expected<std::vector<std::string>> due(transaction& t, uint64_t now_ms, size_t limit) {
+  std::vector<std::string> result;
+  auto err = t.scan(table::due, {}, limit, [&](std::string_view key, std::string_view) {
+    if (read_u64(key) > now_ms)
+      return false;
+    result.emplace_back(key.substr(8));
+    return true;
+  });
+  if (err)
+    return err;
+  return result;
+}
+
+expected<std::optional<uint64_t>> next_due(transaction& t) {
+  std::optional<uint64_t> result;
+  auto err = t.scan(table::due, {}, 1, [&](std::string_view key, std::string_view) {
+    result = read_u64(key);
+    return false;
+  });
+  if (err)
+    return err;
+  return result;
+}
+
+namespace {
+
+/// Forgets an id and whatever it still holds.
+caf::error forget(transaction& t, std::string_view id, IdRecord& x) {
+  if (auto err = first_of({leave_queue(t, x), drop_content(t, x), drop(t, table::dispatched, id),
+                           drop(t, table::due, due_key(x.due_ms(), id)), drop(t, table::ids, id)}))
+    return err;
+  if (x.outcome_record() != 0)
+    if (auto err = drop(t, table::records, seq_key(x.outcome_record())))
+      return err;
+  return {};
+}
+
+/// A request to be run here whose time is up (13.2): it fades, its id is remembered.
+caf::error fade(transaction& t, std::string_view id, IdRecord& x) {
+  if (auto err = leave_queue(t, x))
+    return err;
+  if (x.state() == storage::DISPATCHED && !is_rpc(x))
+    return dead_letter(t, id, "handed over, never confirmed");
+  x.set_state(storage::DONE);
+  return first_of({drop_content(t, x), drop(t, table::dispatched, id),
+                   set_due(t, id, x, x.expires_ms() + remember_ms), put_record(t, id, x)});
+}
+
+} // namespace
+
+expected<expired_item>
+expire(transaction& t, std::string_view id, uint64_t now_ms, const queue_ref& queue, uint64_t seq) {
+  t.use_reserve(true);
+  auto x = require(t, id);
+  if (!x)
+    return std::move(x.error());
+  expired_item result{std::string{id}, x->source(),
+                      x->target(),     x->queue(),
+                      false,           {static_cast<uint8_t>(x->priority()), x->queue_seq()}};
+  if (x->queue_seq() == 0)
+    result.queue.clear();
+  caf::error err;
+  switch (x->state()) {
+    case storage::WAITING:
+    case storage::CUSTODY:
+      result.notify = is_rpc(*x);
+      err = end(t, id, "timeout", x->dispatched() ? "unknown" : "no", queue, seq);
+      break;
+    case storage::HELD:
+    case storage::DISPATCHED:
+      err = fade(t, id, *x);
+      break;
+    default:
+      if (now_ms >= x->due_ms())
+        err = forget(t, id, *x);
+  }
+  if (err)
+    return err;
+  return result;
+}
+
+} // namespace rvi::ledger
