@@ -88,11 +88,18 @@ bool data_link_state::prefer_new(const live_link& old, const link_info& fresh) c
 
 void data_link_state::choose_protocol(link_actor handle, link_info info) {
   std::vector<std::string> offered{info.peer.protocol};
+  sessions[handle->address()] = info.link;
+  choosing.insert(info.link);
+  self->monitor(handle);
   self->request(config.protocol, caf::infinite, atom::setup_v, std::move(offered))
-    .then([this, handle, info](const std::string&) { link_up(handle, info); },
-          [this, handle](const caf::error& err) {
-            self->send(handle, atom::close_v, std::string{to_string(code_of(err))}, detail_of(err));
-          });
+    .then(
+      [this, handle, info](const std::string&) {
+        if (choosing.erase(info.link) > 0) // it may have ended meanwhile
+          link_up(handle, info);
+      },
+      [this, handle](const caf::error& err) {
+        self->send(handle, atom::close_v, std::string{to_string(code_of(err))}, detail_of(err));
+      });
 }
 
 void data_link_state::link_up(link_actor handle, link_info info) {
@@ -128,6 +135,8 @@ void data_link_state::link_up(link_actor handle, link_info info) {
 }
 
 void data_link_state::closed(uint64_t number, const std::string& why) {
+  choosing.erase(number);
+  std::erase_if(sessions, [number](auto& x) { return x.second == number; });
   for (auto& [key, x] : wishes) {
     if (x.dialling == number) {
       failures->add();
@@ -194,6 +203,11 @@ data_link(data_link_actor::stateful_pointer<data_link_state> self, data_link_con
   st.dials = &m.get_counter("rvi_dials_total", "Connections tried.");
   st.failures = &m.get_counter("rvi_dials_failed_total", "Connections that did not come up.");
   st.up = &m.get_gauge("rvi_links_up", "Links that are authorized and announced.");
+  self->set_down_handler([&st](const caf::down_msg& x) {
+    auto i = st.sessions.find(x.source);
+    if (i != st.sessions.end())
+      st.closed(uint64_t{i->second}, describe(x.reason));
+  });
   for (auto& address : st.config.connect)
     st.want(address, {address}, true);
   self->delayed_send(self, st.config.tick, atom::tick_v);

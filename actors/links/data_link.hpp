@@ -13,6 +13,7 @@
 
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -70,6 +71,8 @@ struct data_link_state {
   std::map<std::string, link_driver_actor> drivers;
   std::map<std::string, wish> wishes;
   std::map<uint64_t, live_link> links;
+  std::map<caf::actor_addr, uint64_t> sessions; // of links that are up or about to be
+  std::set<uint64_t> choosing;                  // their protocol
   std::mt19937_64 jitter;
   metrics::counter* dials = nullptr;
   metrics::counter* failures = nullptr;

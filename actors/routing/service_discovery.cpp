@@ -173,6 +173,8 @@ void service_discovery_state::change_node(const std::string& address,
 
 void service_discovery_state::link_up(link_actor handle, link_info info) {
   links[info.link] = {handle, info.peer};
+  links_by_address[handle->address()] = info.link;
+  self->monitor(handle);
   change_node(info.peer.node_address, [&](known_node& node) {
     node.uid = info.peer.uid;
     node.link = info.link;
@@ -187,6 +189,7 @@ void service_discovery_state::link_down(uint64_t link) {
   if (i == links.end())
     return;
   auto address = i->second.peer.node_address;
+  links_by_address.erase(i->second.handle->address());
   links.erase(i);
   change_node(address, [link](known_node& node) {
     if (node.link == link)
@@ -233,6 +236,11 @@ service_discovery(service_discovery_actor::stateful_pointer<service_discovery_st
   auto& m = *st.config.node->metrics;
   st.local_services = &m.get_gauge("rvi_local_services", "Services registered here.");
   st.known_nodes = &m.get_gauge("rvi_known_nodes", "Nodes seen since start.");
+  self->set_down_handler([&st](const caf::down_msg& x) {
+    auto i = st.links_by_address.find(x.source);
+    if (i != st.links_by_address.end())
+      st.link_down(i->second);
+  });
   st.publish();
   return {
     [&st](atom::reg, local_service& x) { return st.register_local(std::move(x)); },

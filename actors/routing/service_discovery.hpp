@@ -59,6 +59,7 @@ struct service_discovery_state {
   std::map<std::string, announce_entry> signed_services;         // available local ones
   std::map<std::string, std::map<std::string, uint64_t>> remote; // node address -> service -> seq
   std::map<uint64_t, live_link> links;
+  std::map<caf::actor_addr, uint64_t> links_by_address;
   uint64_t last_sequence = 0;
   metrics::gauge* local_services = nullptr;
   metrics::gauge* known_nodes = nullptr;

@@ -148,7 +148,9 @@ void store_and_forward_state::answer_unknown(const std::vector<std::string>& ids
     if (!found->rpcs.empty())
       self->send(edge, atom::reply_v, std::move(found->rpcs));
     for (auto& [target, item] : found->held) {
-      handed_over[item.id] = {queue_for(target), item};
+      auto q = queue_for(target);
+      ++q->handed_over;
+      handed_over.emplace(item.id, flight{q, item});
       undelivered_again({{ledger::id_of(item.id)}});
     }
   });
@@ -193,7 +195,7 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
       auto to = table->resolve(x[i]->header.target);
       bool local = to.to == route::where::local;
       bool dispatch = local && edge && !to.service.empty() && q->items == 0
-                      && handed_over.size() + dispatching[q.get()] < config.local_in_flight_max;
+                      && q->handed_over + dispatching[q.get()] < config.local_in_flight_max;
       if (dispatch)
         ++dispatching[q.get()];
       auto ref = reference(q);
@@ -325,11 +327,10 @@ void store_and_forward_state::receipts(const std::vector<receipt>& xs) {
   std::set<queue_ptr> touched;
   for (auto& x : xs) {
     auto key = x.outcome ? ledger::originated_key(x.id) : ledger::inbound_key(x.id);
-    auto i = handed_over.find(key);
-    if (i == handed_over.end())
+    auto taken = take_handed_over(key);
+    if (!taken)
       continue;
-    auto [queue, item] = std::move(i->second);
-    handed_over.erase(i);
+    auto [queue, item] = std::move(*taken);
     touched.insert(queue);
     if (x.outcome) {
       if (x.what == receipt::status::lost) {
@@ -348,7 +349,8 @@ void store_and_forward_state::receipts(const std::vector<receipt>& xs) {
       auto service = table->local.find(table->find_local(queue->name));
       bool again = x.untouched || (service != table->local.end() && service->second.idempotent);
       if (again) {
-        handed_over[key] = {queue, std::move(item)};
+        ++queue->handed_over;
+        handed_over.emplace(key, flight{queue, std::move(item)});
         undelivered_again({{x.id}});
       } else if (item.content->header.kind == request_kind::message) {
         counts.dead_letters->add();
@@ -369,21 +371,16 @@ void store_and_forward_state::receipts(const std::vector<receipt>& xs) {
 
 void store_and_forward_state::undelivered_again(const undelivered& x) {
   for (auto& id : x.ids) {
-    auto outcome = handed_over.find(ledger::originated_key(id));
-    if (outcome != handed_over.end()) {
-      auto [queue, item] = std::move(outcome->second);
-      handed_over.erase(outcome);
-      queue->in_flight.erase(item.at);
-      queue->stalled = true;
-      put_back(queue, std::move(item));
+    if (auto outcome = take_handed_over(ledger::originated_key(id))) {
+      outcome->queue->stalled = true;
+      put_back(outcome->queue, std::move(outcome->item));
       continue;
     }
-    auto i = handed_over.find(ledger::inbound_key(id));
-    if (i == handed_over.end())
+    auto key = ledger::inbound_key(id);
+    auto request = take_handed_over(key);
+    if (!request)
       continue;
-    auto key = i->first;
-    auto [queue, item] = std::move(i->second);
-    handed_over.erase(i);
+    auto [queue, item] = std::move(*request);
     auto ref = reference(queue);
     queue->stalled = true;
     commit([key, ref](transaction& t) { return ledger::hold_again(t, key, ref); },
@@ -423,6 +420,11 @@ store_and_forward(store_and_forward_actor::stateful_pointer<store_and_forward_st
   st.counts.expired = count("rvi_requests_expired_total", "Requests whose time was up.");
   st.counts.dead_letters = count("rvi_dead_letters_total", "Messages handed over without receipt.");
   st.counts.waiting = &m.get_gauge("rvi_queue_items", "What waits in the store.");
+  self->set_down_handler([&st](const caf::down_msg& x) {
+    auto i = st.links_by_address.find(x.source);
+    if (i != st.links_by_address.end())
+      st.link_down(i->second);
+  });
   st.recover();
   self->delayed_send(self, st.config.tick, atom::tick_v);
   return {

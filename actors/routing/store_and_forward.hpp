@@ -54,9 +54,11 @@ struct store_and_forward_state {
     ledger::position load_from;
     bool loading = false;
     bool changed_while_loading = false;
+    std::optional<ledger::position> entered_while_loading; // the first of them
     std::set<ledger::position> settled_while_loading;
     bool stalled = false;          // its service could not take the front; `available` wakes it
     uint64_t blocked_until_ms = 0; // refused for now
+    size_t handed_over = 0;        // to its service, no receipt yet
   };
   using queue_ptr = std::shared_ptr<waiting_queue>;
 
@@ -71,6 +73,7 @@ struct store_and_forward_state {
     uint64_t credit_envelopes = 0;
     uint64_t credit_bytes = 0;
     bool used = false;                                           // something came over it
+    bool starved = false;                                        // something waits for credit
     std::map<std::pair<transaction_id, bool>, flight> in_flight; // by id and reply
   };
 
@@ -120,6 +123,8 @@ struct store_and_forward_state {
   void ended(const std::string& target, const transaction_id& id);
   void dispatch(const queue_ptr& q);
   void dispatch_marked(const queue_ptr& q, std::vector<ledger::waiting_item> items);
+  /// Ends the wait for a receipt; nothing if there was none.
+  std::optional<flight> take_handed_over(const std::string& id);
   void hand_over(const queue_ptr& q, std::vector<ledger::waiting_item> items);
   /// An outcome has just become durable: its service hears of it at once.
   void announce_outcome(const queue_ptr& q, ledger::waiting_item item);
@@ -160,6 +165,7 @@ struct store_and_forward_state {
   std::map<std::string, queue_ptr> queues; // ordered, so that runs repeat
   std::map<uint64_t, link_state> links;
   std::map<node_uid, uint64_t> links_by_uid;
+  std::map<caf::actor_addr, uint64_t> links_by_address;
   /// Rpcs that others have: their nodes must be reached for the replies (by target).
   std::map<std::string, std::set<transaction_id>> awaiting;
   std::map<std::string, flight> handed_over; // to services, by `ids` key

@@ -91,7 +91,7 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
     bool dispatch = false;
     auto service = table->local.find(table->find_local(header.target));
     if (!header.is_reply() && edge && service != table->local.end() && q->items == 0
-        && handed_over.size() + dispatching[q.get()] < config.local_in_flight_max) {
+        && q->handed_over + dispatching[q.get()] < config.local_in_flight_max) {
       dispatch = true;
       ref.idempotent = service->second.idempotent;
       ++dispatching[q.get()];
@@ -249,6 +249,8 @@ void store_and_forward_state::expire(const std::vector<due_request>& xs) {
           link.in_flight.erase({id, false});
       }
       ended(x.result.target, id);
+      if (auto late = take_handed_over(x.id); late && late->item.content)
+        pump(late->queue);
       if (x.result.notify) {
         counts.expired->add();
         config.node->record(id, 20, true, "timeout");

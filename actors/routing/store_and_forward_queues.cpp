@@ -16,6 +16,11 @@ namespace {
 constexpr const char* component = "store-and-forward";
 constexpr size_t transmit_items_max = 512;
 
+/// Nothing is in memory, or something more urgent is not.
+bool front_is_on_disk(const store_and_forward_state::waiting_queue& q) {
+  return q.loaded.empty() || (!q.complete && q.load_from < q.loaded.begin()->first);
+}
+
 } // namespace
 
 store_and_forward_state::queue_ptr store_and_forward_state::queue_for(const std::string& name) {
@@ -45,6 +50,9 @@ void store_and_forward_state::entered(const queue_ptr& q, ledger::waiting_item i
   q->bytes += item.bytes;
   counts.waiting->add(1);
   q->changed_while_loading = true;
+  if (q->loading)
+    q->entered_while_loading
+      = q->entered_while_loading ? std::min(*q->entered_while_loading, item.at) : item.at;
   if (q->complete && q->loaded.size() < config.loaded_items_max) {
     q->loaded.emplace(item.at, std::move(item));
     return;
@@ -105,7 +113,7 @@ void store_and_forward_state::pump(const queue_ptr& q) {
   if (to.to == route::where::local && !q->reply_to) {
     if (!edge || q->stalled || to.service.empty())
       return;
-    if (q->loaded.empty())
+    if (front_is_on_disk(*q))
       load_more(q);
     else
       dispatch(q);
@@ -116,7 +124,7 @@ void store_and_forward_state::pump(const queue_ptr& q) {
     demand_link(*q, to);
     return;
   }
-  if (q->loaded.empty())
+  if (front_is_on_disk(*q))
     load_more(q);
   else
     transmit(q, *link);
@@ -128,6 +136,7 @@ void store_and_forward_state::load_more(const queue_ptr& q) {
   q->loading = true;
   q->changed_while_loading = false;
   q->settled_while_loading.clear();
+  q->entered_while_loading.reset();
   auto found = std::make_shared<std::vector<ledger::waiting_item>>();
   auto asked = config.loaded_items_max + q->in_flight.size();
   transaction_step step = [found, number = q->number, from = q->load_from, asked,
@@ -156,11 +165,16 @@ void store_and_forward_state::loaded(const queue_ptr& q, std::vector<ledger::wai
   for (auto& item : items) {
     auto at = item.at;
     bytes += item.bytes;
-    if (!q->changed_while_loading || q->load_from <= at)
-      q->load_from = {at.priority, at.seq + 1};
+
     if (!q->in_flight.count(at) && !q->settled_while_loading.count(at))
       q->loaded.emplace(at, std::move(item));
   }
+  if (!items.empty()) {
+    auto& last = items.back().at;
+    q->load_from = {last.priority, last.seq + 1};
+  }
+  if (q->entered_while_loading)
+    q->load_from = std::min(q->load_from, *q->entered_while_loading);
   if (whole && bytes < config.load_bytes_max && !q->changed_while_loading)
     q->complete = true;
   q->settled_while_loading.clear();
@@ -207,8 +221,12 @@ void store_and_forward_state::transmit(const queue_ptr& q, link_state& link) {
   while (!q->loaded.empty() && going.size() < transmit_items_max) {
     auto i = q->loaded.begin();
     auto& item = i->second;
-    if (!item.content || link.credit_envelopes == 0 || item.bytes > link.credit_bytes)
+    if (!item.content)
       break;
+    if (link.credit_envelopes == 0 || item.bytes > link.credit_bytes) {
+      link.starved = true;
+      break;
+    }
     auto& header = item.content->header;
     --link.credit_envelopes;
     link.credit_bytes -= item.bytes;
@@ -225,7 +243,7 @@ void store_and_forward_state::transmit(const queue_ptr& q, link_state& link) {
   counts.transmitted->add(going.size());
   bool more = going.size() == transmit_items_max;
   self->send(link.handle, atom::transmit_v, std::move(going));
-  if (more || q->loaded.empty())
+  if (more || front_is_on_disk(*q))
     pump(q);
 }
 
@@ -235,6 +253,8 @@ void store_and_forward_state::link_up(link_actor handle, link_info info) {
   if (old != links_by_uid.end() && old->second != id)
     link_down(old->second);
   links_by_uid[info.peer.uid] = id;
+  links_by_address[handle->address()] = id;
+  self->monitor(handle);
   auto& link = links[id];
   link.handle = std::move(handle);
   link.info = std::move(info);
@@ -256,6 +276,7 @@ void store_and_forward_state::link_down(uint64_t id) {
     return;
   auto lost = std::move(i->second);
   links.erase(i);
+  links_by_address.erase(lost.handle->address());
   auto known = links_by_uid.find(lost.info.peer.uid);
   if (known != links_by_uid.end() && known->second == id)
     links_by_uid.erase(known);
@@ -275,6 +296,9 @@ void store_and_forward_state::credit(uint64_t id, const credit_grant& x) {
     return;
   i->second.credit_envelopes += x.envelopes;
   i->second.credit_bytes += x.bytes;
+  bool first = i->second.credit_envelopes == x.envelopes;
+  if (!first && !std::exchange(i->second.starved, false))
+    return;
   auto uid = i->second.info.peer.uid;
   std::vector<queue_ptr> waiting;
   for (auto& [name, q] : queues)
@@ -370,7 +394,7 @@ void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
 void store_and_forward_state::dispatch(const queue_ptr& q) {
   std::vector<ledger::waiting_item> outcomes;
   std::vector<ledger::waiting_item> requests;
-  while (!q->loaded.empty() && handed_over.size() + requests.size() < config.local_in_flight_max
+  while (!q->loaded.empty() && q->handed_over + requests.size() < config.local_in_flight_max
          && requests.size() < transmit_items_max) {
     auto i = q->loaded.begin();
     q->in_flight.insert(i->first);
@@ -420,6 +444,17 @@ void store_and_forward_state::dispatch_marked(const queue_ptr& q,
     });
 }
 
+std::optional<store_and_forward_state::flight>
+store_and_forward_state::take_handed_over(const std::string& id) {
+  auto i = handed_over.find(id);
+  if (i == handed_over.end())
+    return std::nullopt;
+  auto result = std::move(i->second);
+  handed_over.erase(i);
+  --result.queue->handed_over;
+  return result;
+}
+
 void store_and_forward_state::hand_over(const queue_ptr& q,
                                         std::vector<ledger::waiting_item> items) {
   batch going;
@@ -427,7 +462,8 @@ void store_and_forward_state::hand_over(const queue_ptr& q,
     config.node->record(item.content->header.id, 14, false, "forward to service edge");
     going.push_back(item.content);
     auto key = item.id;
-    handed_over[key] = {q, std::move(item)};
+    if (handed_over.emplace(key, flight{q, std::move(item)}).second)
+      ++q->handed_over;
   }
   counts.dispatched->add(going.size());
   if (!going.empty())
@@ -440,7 +476,8 @@ void store_and_forward_state::announce_outcome(const queue_ptr& q, ledger::waiti
   auto key = item.id;
   auto id = ledger::id_of(key);
   auto notice = item.notice;
-  handed_over[key] = {q, std::move(item)};
+  if (handed_over.emplace(key, flight{q, std::move(item)}).second)
+    ++q->handed_over;
   if (!edge) {
     undelivered_again({{id}});
     return;
