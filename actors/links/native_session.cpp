@@ -3,6 +3,7 @@
 #include "actors/links/native_session.hpp"
 
 #include "messages/wire/batch.hpp"
+#include "messages/wire/scan.hpp"
 #include "runtime/crypto/crypto.hpp"
 #include "rvi.pb.h"
 
@@ -48,9 +49,14 @@ caf::error native_session::read_frames() {
 }
 
 caf::error native_session::take_frame(std::string_view bytes) {
-  wire::Frame frame;
-  if (auto err = wire::parse_frame(bytes, limits_.frames, frame))
+  if (auto err = wire::check_frame(bytes, limits_.frames))
     return err;
+  auto content = *wire::field_scanner{bytes}.next();
+  if (content.number == wire::Frame::kBatch)
+    return take_batch(content.content);
+  wire::Frame frame;
+  if (!frame.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+    return caf::make_error(ec::malformed, std::string{"a frame that does not parse"});
   if (frame.content_case() == wire::Frame::kBye) {
     ended_ = true;
     events_.emplace_back(
@@ -84,8 +90,6 @@ caf::error native_session::take_admitted(const wire::Frame& frame) {
     case wire::Frame::kCredit:
       events_.emplace_back(peer_credit{{frame.credit().envelopes(), frame.credit().bytes()}});
       return {};
-    case wire::Frame::kBatch:
-      return take_batch(frame);
     case wire::Frame::kCustody: {
       auto report = wire::decode_custody(frame.custody());
       if (!report)
@@ -114,17 +118,40 @@ caf::error native_session::take_announce(const wire::Frame& frame) {
   return {};
 }
 
-caf::error native_session::take_batch(const wire::Frame& frame) {
+namespace {
+
+/// What a serialised Batch weighs in credit. Its limits have been checked.
+credit_grant weight_of(std::string_view batch) {
+  constexpr uint32_t items = 6;
+  constexpr uint32_t header = 1;
+  constexpr uint32_t arguments = 2;
+  credit_grant result;
+  wire::field_scanner scanner{batch};
+  while (auto x = scanner.next()) {
+    if (x->number != items)
+      continue;
+    ++result.envelopes;
+    wire::field_scanner item{x->content};
+    while (auto part = item.next())
+      if (part->number == header || part->number == arguments)
+        result.bytes += part->content.size();
+  }
+  return result;
+}
+
+} // namespace
+
+/// Passed on unparsed: this thread serves all peers, the verifier only this one.
+caf::error native_session::take_batch(std::string_view batch) {
   if (!up_)
     return too_early("a batch");
-  auto& x = frame.batch();
-  unconfirmed_envelopes_ += static_cast<uint64_t>(x.items_size());
-  for (auto& item : x.items())
-    unconfirmed_bytes_ += item.header().size() + item.arguments().size();
+  auto weight = weight_of(batch);
+  unconfirmed_envelopes_ += weight.envelopes;
+  unconfirmed_bytes_ += weight.bytes;
   if (unconfirmed_envelopes_ > limits_.credit_envelopes
       || unconfirmed_bytes_ > limits_.credit_bytes)
     return caf::make_error(ec::limit_exceeded, std::string{"more envelopes than were granted"});
-  events_.emplace_back(peer_batch{x.SerializeAsString()});
+  events_.emplace_back(peer_batch{std::string{batch}});
   return {};
 }
 

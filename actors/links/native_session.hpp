@@ -96,7 +96,7 @@ private:
   caf::error take_frame(std::string_view bytes);
   caf::error take_admitted(const wire::Frame& frame);
   caf::error take_announce(const wire::Frame& frame);
-  caf::error take_batch(const wire::Frame& frame);
+  caf::error take_batch(std::string_view batch);
   caf::error take_chain(const wire::Frame& frame);
   void check_up();
   void append(const wire::Frame& frame);

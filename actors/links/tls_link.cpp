@@ -78,12 +78,18 @@ void tls_link_state::connected(uint64_t number, int fd, const std::string& detai
 
 void tls_link_state::accepted(const accepted_socket_ptr& x) {
   auto host = host_of(x->peer);
-  auto same = std::count_if(sessions.begin(), sessions.end(),
-                            [&](auto& s) { return !s.second.dialled && s.second.host == host; });
+  auto now = config.services.node->time->boot_ms();
+  size_t strangers = 0;
+  size_t from_there = 0;
+  for (auto& [broker, s] : sessions)
+    if (!s.dialled && now - s.started_ms < config.authorize_ms_max) {
+      ++strangers;
+      from_there += s.host == host ? 1 : 0;
+    }
   // Loopback holds whole test fleets; everybody else gets a share.
-  bool crowded = host != "127.0.0.1" && host != "[::1]"
-                 && static_cast<size_t>(same) >= config.unauthorized_per_address_max;
-  if (sessions.size() >= config.sessions_max || crowded) {
+  bool loopback = host == "127.0.0.1" || host == "[::1]";
+  bool crowded = !loopback && from_there >= config.unauthorized_per_address_max;
+  if (sessions.size() >= config.sessions_max || strangers >= config.unauthorized_max || crowded) {
     refused->add();
     return; // the socket closes with x
   }
@@ -109,7 +115,8 @@ void tls_link_state::spawn_session(uint64_t number, int fd, bool dialled,
   x.owner = caf::actor_cast<caf::actor>(self);
   auto broker = self->system().middleman().spawn_broker(tls_session, std::move(x));
   self->monitor(broker);
-  sessions[broker.address()] = {broker, number, host_of(address), dialled};
+  sessions[broker.address()]
+    = {broker, number, host_of(address), config.services.node->time->boot_ms(), dialled};
   open->set(static_cast<double>(sessions.size()));
 }
 

@@ -34,6 +34,7 @@ struct tls_link_config {
   uint64_t keepalive_ms = 30'000;
   uint64_t idle_ms = 0;
   size_t sessions_max = 10'000;
+  // Sessions younger than authorize_ms_max may still be strangers'.
   size_t unauthorized_per_address_max = 64;
   size_t unauthorized_max = 1'024;
   std::function<expected<tls::identity>()> identity_source; // for reload
@@ -47,6 +48,7 @@ struct tls_link_state {
     caf::actor broker;
     uint64_t number = 0;
     std::string host; // of the peer
+    uint64_t started_ms = 0;
     bool dialled = false;
   };
 

@@ -258,6 +258,48 @@ TEST_CASE_FIXTURE(fixture, "reserved names need a literal pattern and an adminis
   CHECK_FALSE(x->covers_destination("rpc:jlr.com/vin/5678/provisioning/add"));
 }
 
+/// RFC 8410's example of an Ed25519 key, so that signatures repeat.
+crypto::private_key fixed_key() {
+  auto key = crypto::private_key::from_pem(
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
+    "-----END PRIVATE KEY-----\n");
+  REQUIRE(key);
+  return *key;
+}
+
+TEST_CASE("a credential has this text for ever") {
+  credential_claims x;
+  x.issuer = "jlr.com";
+  x.id = "b674546e-76ae-4204-b551-3f850fbffb4b";
+  x.issued_s = 1'403'825'201;
+  x.not_before_s = 1'401'918'299;
+  x.expires_s = 1'402'000'000;
+  x.key = fixed_key().public_part();
+  x.sources = {"jlr.com/cloud/media_server"};
+  x.destinations = {"rpc:jlr.com/vin/+/services/media_player"};
+  auto credential = issue_credential(x, fixed_key());
+  REQUIRE(credential);
+  CHECK((*credential)->signed_text.payload
+        == R"({"ver":1,"iss":"jlr.com","sub":"a1e9156054e04fac899ae9f275132cdc",)"
+           R"("jti":"b674546e-76ae-4204-b551-3f850fbffb4b","iat":1403825201,"nbf":1401918299,)"
+           R"("exp":1402000000,"cnf":{"jwk":{"crv":"Ed25519","kty":"OKP",)"
+           R"("x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}},)"
+           R"("sources":["jlr.com/cloud/media_server"],)"
+           R"("destinations":["rpc:jlr.com/vin/+/services/media_player"]})");
+  CHECK(crypto::hex((*credential)->hash)
+        == "209a021001b3acc5a1e8ce1471df41384edda8da97aaeb8a087fab68f1421bf5");
+}
+
+TEST_CASE("what an Authorize signs has these bytes for ever") {
+  auto input = authorize_signing_input(true, "own", "peer", std::string(32, 'e'), "body");
+  CHECK(input.substr(0, 16) == std::string("RVI-AUTHORIZE-2\x01"));
+  CHECK(input.size() == 16 + 32 + 32 + 32 + 32);
+  CHECK(crypto::hex(crypto::view(crypto::sha256(input)))
+        == "6b4a7f7826f9e49d86ef629c08453db84b34a40857ad9d5df827d096ceb08eec");
+  CHECK(authorize_signing_input(false, "own", "peer", std::string(32, 'e'), "body")[15] == 2);
+}
+
 TEST_CASE_FIXTURE(fixture, "a credential says whose key it is for") {
   auto x = root.issue(vehicle_claims());
   auto again = parse_credential(x->text);
