@@ -191,7 +191,7 @@ expected<credential_ptr> parse_credential(std::string_view text) {
     return invalid(detail_of(jws.error()));
   if (jws->type != credential_type)
     return invalid("typ is not " + std::string{credential_type});
-  auto document = json::parse(jws->payload, {16 * 1'024, 8, 2'048});
+  auto document = json::parse(jws->payload, {size_t{16} << 10, 8, 2'048});
   if (!document)
     return invalid(detail_of(document.error()));
   auto claims = claims_of(document->root());

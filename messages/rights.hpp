@@ -49,7 +49,7 @@ private:
 };
 
 struct rights_limits {
-  uint64_t clock_skew_ms = 5 * 60 * 1'000;
+  uint64_t clock_skew_ms = uint64_t{5} * 60 * 1'000;
   uint64_t ttl_ms_max = 30ULL * 24 * 3'600 * 1'000;
 };
 

@@ -27,7 +27,7 @@ struct service_edge_config {
   authorization_actor authorization;
   service_discovery_actor service_discovery;
   store_and_forward_actor store_and_forward;
-  uint64_t request_bytes_max = 900 * 1'024;
+  uint64_t request_bytes_max = uint64_t{900} << 10;
   uint64_t timeout_ms_max = 30ULL * 24 * 3'600 * 1'000;
   size_t registrations_max = 4'096;
   std::vector<std::string> callback_hosts; // as in service_callback_config

@@ -117,9 +117,11 @@ void data_link_state::link_up(link_actor handle, link_info info) {
       continue;
     if (!prefer_new(old, info)) {
       links.emplace(info.link, live_link{handle, info, key});
+      hand_wishes_on(info.link, number);
       self->send(handle, atom::close_v, std::string{"duplicate"}, std::string{});
       return;
     }
+    hand_wishes_on(number, info.link);
     self->send(old.handle, atom::close_v, std::string{"duplicate"}, std::string{});
     break;
   }
@@ -132,6 +134,12 @@ void data_link_state::link_up(link_actor handle, link_info info) {
   links.emplace(info.link, live_link{handle, info, key});
   up->set(static_cast<double>(links.size()));
   self->send(config.service_discovery, atom::link_up_v, std::move(handle), std::move(info));
+}
+
+void data_link_state::hand_wishes_on(uint64_t lost, uint64_t stays) {
+  for (auto& [key, x] : wishes)
+    if (x.link == lost)
+      x.link = stays;
 }
 
 void data_link_state::closed(uint64_t number, const std::string& why) {

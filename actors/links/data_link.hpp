@@ -60,6 +60,8 @@ struct data_link_state {
   void link_up(link_actor handle, link_info info);
   /// Of two links to one node: true if the new one stays.
   bool prefer_new(const live_link& old, const link_info& fresh) const;
+  /// What the lost link was wanted for, the other one gives.
+  void hand_wishes_on(uint64_t lost, uint64_t stays);
   void closed(uint64_t number, const std::string& why);
   void back_off(wish& x);
   void disconnect(const std::string& node_address);

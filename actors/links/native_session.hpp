@@ -20,9 +20,9 @@ namespace rvi {
 
 struct native_session_limits {
   wire::frame_limits frames;
-  size_t unauthorized_bytes_max = 64 * 1'024; // before the peer's Authorize is whole
-  uint32_t credit_envelopes = 4'096;          // what a peer may have unconfirmed here
-  uint64_t credit_bytes = 16 << 20;
+  size_t unauthorized_bytes_max = size_t{64} << 10; // before the peer's Authorize is whole
+  uint32_t credit_envelopes = 4'096;                // what a peer may have unconfirmed here
+  uint64_t credit_bytes = uint64_t{16} << 20;
 };
 
 // What a session tells its owner.

@@ -215,24 +215,28 @@ receive_reply(transaction& t, const envelope& x, const queue_ref& queue, uint64_
   return replied::ended;
 }
 
-caf::error custody(transaction& t, std::string_view id) {
+expected<bool> custody(transaction& t, std::string_view id) {
   t.use_reserve(true);
   auto x = require(t, id);
   if (!x)
     return std::move(x.error());
+  caf::error err;
+  bool owed = false;
   if (x->state() == storage::WAITING) {
-    x->set_state(is_rpc(*x) ? storage::CUSTODY : storage::ENDED);
+    owed = is_rpc(*x);
+    x->set_state(owed ? storage::CUSTODY : storage::ENDED);
     x->set_dispatched(true);
-    if (!is_rpc(*x))
+    if (!owed)
       x->set_outcome("ok");
-    return first_of({leave_queue(t, *x), drop_content(t, *x), put_record(t, id, *x)});
-  }
-  if (x->state() == storage::DONE && x->outcome_record() != 0) {
+    err = first_of({leave_queue(t, *x), drop_content(t, *x), put_record(t, id, *x)});
+  } else if (x->state() == storage::DONE && x->outcome_record() != 0) {
     auto key = seq_key(x->outcome_record());
     x->set_outcome_record(0);
-    return first_of({leave_queue(t, *x), drop(t, table::records, key), put_record(t, id, *x)});
+    err = first_of({leave_queue(t, *x), drop(t, table::records, key), put_record(t, id, *x)});
   }
-  return {};
+  if (err)
+    return err;
+  return owed;
 }
 
 caf::error end(transaction& t, std::string_view id, std::string_view status,

@@ -20,7 +20,7 @@
 namespace rvi::ledger {
 
 /// How long an id is remembered after its request expired (promises-and-security 2.1).
-inline constexpr uint64_t remember_ms = 10 * 60 * 1'000;
+inline constexpr uint64_t remember_ms = uint64_t{10} * 60 * 1'000;
 /// How long a dead letter stays listed.
 inline constexpr uint64_t dead_letter_ms = 7ULL * 24 * 3'600 * 1'000;
 
@@ -98,7 +98,8 @@ expected<replied>
 receive_reply(transaction& t, const envelope& x, const queue_ref& queue, uint64_t seq);
 
 /// The next hop has the request (or, for an inbound key, its reply) durably: the payload goes.
-caf::error custody(transaction& t, std::string_view id);
+/// True if it is an rpc whose outcome is owed to us now.
+expected<bool> custody(transaction& t, std::string_view id);
 
 /// Ends a request made here without a reply: `status` as in outcome_notice.
 caf::error end(transaction& t, std::string_view id, std::string_view status,
@@ -114,6 +115,7 @@ struct expired_item {
   std::string queue;   // where it waited, empty if nowhere
   bool notify = false; // its requesting service must hear of it
   position at;         // where in that queue
+  uint64_t bytes = 0;  // its weight there
 };
 
 /// Ids whose time is up at `now_ms`, oldest first, at most `limit`.
@@ -140,6 +142,9 @@ load(transaction& t, uint32_t queue, const position& from, size_t items_max, siz
 expected<std::optional<storage::IdRecord>> find(transaction& t, std::string_view id);
 /// The envelope an id still has.
 expected<envelope_ptr> content(transaction& t, const storage::IdRecord& x);
+
+/// Forgets the names of queues that are empty.
+caf::error forget_queues(transaction& t, const std::vector<uint32_t>& numbers);
 
 /// What a store holds at start.
 struct recovered_queue {

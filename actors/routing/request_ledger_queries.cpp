@@ -133,6 +133,16 @@ load(transaction& t, uint32_t queue, const position& from, size_t items_max, siz
   return result;
 }
 
+caf::error forget_queues(transaction& t, const std::vector<uint32_t>& numbers) {
+  for (auto number : numbers) {
+    std::string key;
+    append_u32(key, number);
+    if (auto err = drop(t, table::names, key))
+      return err;
+  }
+  return {};
+}
+
 expected<recovered> recover(transaction& t) {
   recovered result;
   std::map<uint32_t, recovered_queue> queues;

@@ -65,8 +65,14 @@ expire(transaction& t, std::string_view id, uint64_t now_ms, const queue_ref& qu
   expired_item result{std::string{id}, x->source(),
                       x->target(),     x->queue(),
                       false,           {static_cast<uint8_t>(x->priority()), x->queue_seq()}};
-  if (x->queue_seq() == 0)
+  if (x->queue_seq() == 0) {
     result.queue.clear();
+  } else {
+    auto entry = t.get(table::queue, queue_key(x->queue_number(), result.at));
+    storage::QueueEntry waiting;
+    if (entry && *entry && waiting.ParseFromString(**entry))
+      result.bytes = waiting.bytes();
+  }
   caf::error err;
   switch (x->state()) {
     case storage::WAITING:

@@ -73,9 +73,9 @@ void service_discovery_state::say(const std::string& service, bool available) {
           signed_services[said.name] = entries.front();
         else if (!said.available)
           signed_services.erase(said.name);
-        for (auto& [number, link] : links)
-          if (may_see(link.peer.destinations, said.name))
-            self->send(link.handle, atom::announce_v, false, entries);
+        for (auto& x : audience)
+          if (may_see(x.peer.destinations, said.name))
+            self->send(x.handle, atom::announce_v, false, entries);
       },
       [said](const caf::error& err) {
         log::warning(component, "a service cannot be announced",
@@ -88,6 +88,9 @@ void service_discovery_state::send_announcement(const link_actor& link, const pe
   for (auto& [service, entry] : signed_services)
     if (may_see(peer.destinations, service))
       entries.push_back(entry);
+  // From here on this peer hears of every change, also before its link is up.
+  audience.push_back({link, peer});
+  self->monitor(link);
   self->send(link, atom::announce_v, true, std::move(entries));
 }
 
@@ -172,6 +175,13 @@ void service_discovery_state::change_node(const std::string& address,
 }
 
 void service_discovery_state::link_up(link_actor handle, link_info info) {
+  auto holder = table.nodes.find(info.peer.node_address);
+  if (holder != table.nodes.end() && holder->second->uid != info.peer.uid
+      && holder->second->link != 0) {
+    self->send(handle, atom::close_v, std::string{to_string(ec::unauthorized)},
+               "another node with the address " + info.peer.node_address + " is here");
+    return;
+  }
   links[info.link] = {handle, info.peer};
   links_by_address[handle->address()] = info.link;
   self->monitor(handle);
@@ -237,6 +247,7 @@ service_discovery(service_discovery_actor::stateful_pointer<service_discovery_st
   st.local_services = &m.get_gauge("rvi_local_services", "Services registered here.");
   st.known_nodes = &m.get_gauge("rvi_known_nodes", "Nodes seen since start.");
   self->set_down_handler([&st](const caf::down_msg& x) {
+    std::erase_if(st.audience, [&x](auto& y) { return y.handle->address() == x.source; });
     auto i = st.links_by_address.find(x.source);
     if (i != st.links_by_address.end())
       st.link_down(i->second);

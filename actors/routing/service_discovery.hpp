@@ -60,6 +60,7 @@ struct service_discovery_state {
   std::map<std::string, std::map<std::string, uint64_t>> remote; // node address -> service -> seq
   std::map<uint64_t, live_link> links;
   std::map<caf::actor_addr, uint64_t> links_by_address;
+  std::vector<live_link> audience; // whoever has our announcement; up or about to be
   uint64_t last_sequence = 0;
   metrics::gauge* local_services = nullptr;
   metrics::gauge* known_nodes = nullptr;

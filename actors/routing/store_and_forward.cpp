@@ -187,7 +187,7 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
     std::map<waiting_queue*, uint64_t> dispatching;
     for (size_t i = 0; i < x.size(); ++i) {
       auto q = queue_for(x[i]->header.target);
-      if (q->items >= config.items_per_queue_max || q->bytes >= config.bytes_per_queue_max) {
+      if (!reserve(q, x[i]->size())) {
         (*errors)[i] = busy("too much waits for " + q->name);
         counts.refused->add();
         continue;
@@ -220,6 +220,7 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
       std::map<queue_ptr, std::vector<ledger::waiting_item>> dispatched;
       std::set<queue_ptr> touched;
       for (auto& e : *entries) {
+        settle(e.queue, e.content->size());
         counts.accepted->add();
         config.node->record(e.content->header.id, 6, false, "stored");
         auto id = e.local ? ledger::inbound_key(e.content->header.id)
@@ -236,7 +237,9 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
       for (auto& q : touched)
         pump(q);
     };
-    auto failed = [promise, errors](const caf::error& err) mutable {
+    auto failed = [promise, entries, errors](const caf::error& err) mutable {
+      for (auto& e : *entries)
+        settle(e.queue, e.content->size());
       for (auto& e : *errors)
         if (!e)
           e = err;

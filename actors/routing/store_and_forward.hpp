@@ -29,11 +29,11 @@ struct store_and_forward_config {
   store_actor store;
   uint64_t items_per_queue_max = 1'000'000;
   uint64_t bytes_per_queue_max = 4ULL << 30;
-  size_t loaded_items_max = 1'024;    // of one queue, in memory
-  size_t load_bytes_max = 4 << 20;    // in one read
-  size_t local_in_flight_max = 1'024; // handed to services of one queue, no receipt yet
+  size_t loaded_items_max = 1'024;         // of one queue, in memory
+  size_t load_bytes_max = size_t{4} << 20; // in one read
+  size_t local_in_flight_max = 1'024;      // handed to services of one queue, no receipt yet
   uint64_t retry_ms = 1'000;
-  uint64_t skew_ms_max = 5 * 60 * 1'000;
+  uint64_t skew_ms_max = uint64_t{5} * 60 * 1'000;
   std::chrono::milliseconds tick{100};
 };
 
@@ -48,6 +48,8 @@ struct store_and_forward_state {
     bool named = false;               // its name is in the store
     uint64_t items = 0;               // in the store's queue
     uint64_t bytes = 0;
+    uint64_t entering = 0; // items on their way into the store
+    uint64_t entering_bytes = 0;
     std::map<ledger::position, ledger::waiting_item> loaded; // ready to go, oldest first
     std::set<ledger::position> in_flight;
     bool complete = true; // nothing waits in the store beyond `loaded` and `in_flight`
@@ -110,6 +112,11 @@ struct store_and_forward_state {
   void entered(const queue_ptr& q, ledger::waiting_item item);
   /// It does not wait any more.
   void left(const queue_ptr& q, const ledger::waiting_item& item);
+  /// Takes a place in the queue until `settle`; false if there is none.
+  bool reserve(const queue_ptr& q, size_t bytes);
+  static void settle(const queue_ptr& q, size_t bytes);
+  /// The next hop has these (keys in `ids`).
+  void settle_custody(std::vector<std::pair<std::string, std::string>> ids_and_targets);
   void pump(const queue_ptr& q);
   void pump_all();
   void load_more(const queue_ptr& q);

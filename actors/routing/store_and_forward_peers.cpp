@@ -81,7 +81,7 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
   for (auto& content : x) {
     auto& header = content->header;
     auto q = queue_for(header.target);
-    if (!header.is_reply() && q->items >= config.items_per_queue_max) {
+    if (!header.is_reply() && !reserve(q, content->size())) {
       refused.refused.push_back({header.id, false,
                                  caf::make_error(ec::busy, "too much waits for " + q->name), false,
                                  config.retry_ms});
@@ -117,6 +117,8 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
     for (auto& e : *xs) {
       report(*report_refused, e);
       auto& header = e.content->header;
+      if (!header.is_reply())
+        settle(e.queue, e.content->size());
       ledger::position at{static_cast<uint8_t>(header.priority), e.seq};
       if (header.is_reply()) {
         if (e.replied == ledger::replied::late)
@@ -148,11 +150,14 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
       pump(q);
   };
   auto failed = [this, link, xs, report_refused](const caf::error&) {
-    for (auto& e : *xs)
+    for (auto& e : *xs) {
+      if (!e.content->header.is_reply())
+        settle(e.queue, e.content->size());
       report_refused->refused.push_back(
         {e.content->header.id, e.content->header.is_reply(),
          caf::make_error(ec::busy, std::string{"the store takes nothing now"}), false,
          config.retry_ms});
+    }
     self->send(link, atom::custody_v, std::move(*report_refused));
   };
   commit(std::move(step), std::move(done), std::move(failed));
@@ -175,10 +180,16 @@ void store_and_forward_state::tick() {
     expire_due();
   if (next_demand_ms <= now) {
     next_demand_ms = now + config.retry_ms;
-    std::erase_if(queues, [](auto& x) {
+    std::vector<uint32_t> empty;
+    std::erase_if(queues, [&empty](auto& x) {
       auto& q = *x.second;
-      return q.items == 0 && q.in_flight.empty() && !q.loading && x.second.use_count() == 1;
+      bool idle = q.items == 0 && q.in_flight.empty() && !q.loading && x.second.use_count() == 1;
+      if (idle && q.named)
+        empty.push_back(q.number);
+      return idle;
     });
+    if (!empty.empty())
+      commit_later([empty](transaction& t) { return ledger::forget_queues(t, empty); });
     pump_all();
     demand_links_for_replies();
   }
@@ -244,6 +255,7 @@ void store_and_forward_state::expire(const std::vector<due_request>& xs) {
       if (!x.result.queue.empty()) {
         ledger::waiting_item gone;
         gone.at = x.result.at;
+        gone.bytes = x.result.bytes;
         left(queue_for(x.result.queue), gone);
         for (auto& [number, link] : links)
           link.in_flight.erase({id, false});

@@ -80,6 +80,20 @@ void store_and_forward_state::put_back(const queue_ptr& q, ledger::waiting_item 
   q->loaded.emplace(item.at, std::move(item));
 }
 
+bool store_and_forward_state::reserve(const queue_ptr& q, size_t bytes) {
+  if (q->items + q->entering >= config.items_per_queue_max
+      || q->bytes + q->entering_bytes >= config.bytes_per_queue_max)
+    return false;
+  ++q->entering;
+  q->entering_bytes += bytes;
+  return true;
+}
+
+void store_and_forward_state::settle(const queue_ptr& q, size_t bytes) {
+  --q->entering;
+  q->entering_bytes -= bytes;
+}
+
 route store_and_forward_state::route_of(const waiting_queue& q) const {
   auto table = config.node->routing->load();
   return q.reply_to ? table->resolve_node(*q.reply_to, q.name) : table->resolve(q.name);
@@ -323,30 +337,51 @@ void store_and_forward_state::custody(uint64_t id, const custody_report& x) {
     i->second.in_flight.erase(j);
     return result;
   };
-  std::vector<std::string> settled;
+  std::vector<std::pair<std::string, std::string>> settled;
   std::set<queue_ptr> touched;
   for (auto& accepted : x.accepted) {
     auto flown = take(accepted.id, accepted.reply);
     if (!flown)
       continue;
-    settled.push_back(flown->item.id);
-    if (flown->item.content->header.kind == request_kind::rpc)
-      awaiting[flown->queue->name].insert(accepted.id);
+    settled.emplace_back(flown->item.id, flown->queue->name);
     left(flown->queue, flown->item);
     touched.insert(flown->queue);
   }
   if (!settled.empty())
-    commit_later([settled](transaction& t) -> caf::error {
-      for (auto& key : settled)
-        if (auto err = ledger::custody(t, key); err && code_of(err) != ec::not_found)
-          return err;
-      return {};
-    });
+    settle_custody(std::move(settled));
   for (auto& refused : x.refused)
     if (auto flown = take(refused.id, refused.reply))
       refused_by_peer(std::move(*flown), refused);
   for (auto& q : touched)
     pump(q);
+}
+
+void store_and_forward_state::settle_custody(
+  std::vector<std::pair<std::string, std::string>> ids_and_targets) {
+  auto owed = std::make_shared<std::vector<size_t>>();
+  auto settled = std::make_shared<std::vector<std::pair<std::string, std::string>>>(
+    std::move(ids_and_targets));
+  transaction_step step = [owed, settled](transaction& t) -> caf::error {
+    owed->clear();
+    for (size_t i = 0; i < settled->size(); ++i) {
+      auto x = ledger::custody(t, (*settled)[i].first);
+      if (!x && code_of(x.error()) != ec::not_found)
+        return std::move(x.error());
+      if (x && *x)
+        owed->push_back(i);
+    }
+    return {};
+  };
+  self->request(config.store, caf::infinite, atom::defer_v, std::move(step))
+    .then(
+      [this, owed, settled](atom::committed) {
+        for (auto i : *owed)
+          awaiting[(*settled)[i].second].insert(ledger::id_of((*settled)[i].first));
+      },
+      [](const caf::error& err) {
+        log::error(component, "custody was not noted; it may be sent again",
+                   {{"error", describe(err)}});
+      });
 }
 
 void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
@@ -362,7 +397,7 @@ void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
   if (why.reply) {
     log::warning(component, "a peer refused a reply",
                  {{"id", to_string(why.id)}, {"reason", describe(why.reason)}});
-    commit_later([key = item.id](transaction& t) { return ledger::custody(t, key); });
+    settle_custody({{item.id, queue->name}});
     return;
   }
   auto key = item.id;

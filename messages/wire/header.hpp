@@ -13,7 +13,7 @@
 
 namespace rvi::wire {
 
-inline constexpr size_t header_bytes_max = 8 * 1'024;
+inline constexpr size_t header_bytes_max = size_t{8} << 10;
 
 std::string encode_header(const request_header& x);
 

@@ -23,7 +23,7 @@ struct handed {
 /// What the neighbours were told.
 struct told {
   std::vector<handed> received;
-  std::vector<std::string> closed;                           // codes
+  std::vector<std::string> closed;                          // codes
   std::vector<std::pair<std::string, std::string>> unknown; // bytes, hash
 };
 using told_ptr = std::shared_ptr<told>;
@@ -52,7 +52,9 @@ store_and_forward_actor::behavior_type keeper(store_and_forward_actor::pointer, 
     [](atom::schedule, const batch&) { return std::vector<caf::error>{}; },
     [](atom::reply, const batch&) { return std::vector<caf::error>{}; },
     [to](atom::received, const link_actor&, uint64_t number, const batch& x,
-         const custody_report& refused) { to->received.push_back({number, x, refused}); },
+         const custody_report& refused) {
+      to->received.push_back({number, x, refused});
+    },
     [](atom::custody, uint64_t, const custody_report&) {},
     [](atom::credit, uint64_t, const credit_grant&) {},
     [](atom::link_up, const link_actor&, const link_info&) {},
@@ -73,8 +75,8 @@ struct fixture : test::world {
     auto own = std::make_shared<rights>();
     own->own_key = cloud.public_part();
     own->node_address = "jlr.com/cloud";
-    own->own = {provisioning.issue(
-      provisioning.claims(cloud.public_part(), {"jlr.com/cloud"}, {}, now_s()))};
+    own->own = {
+      provisioning.issue(provisioning.claims(cloud.public_part(), {"jlr.com/cloud"}, {}, now_s()))};
     own->known = known;
     auto node = std::make_shared<node_context>();
     node->time = time;

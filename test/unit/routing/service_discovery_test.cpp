@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// Which services live where: what is announced to whom, what is believed, where names lead.
+
+#include "actors/routing/service_discovery.hpp"
+#include "messages/wire/header.hpp"
+#include "runtime/observe/log.hpp"
+#include "test/support/loopback_node.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace rvi;
+
+namespace {
+
+using names = std::vector<std::string>;
+
+constexpr const char* player = "jlr.com/vin/1234/services/media_player";
+
+/// What store and forward heard, and whether the snapshot knew it by then.
+struct told {
+  std::vector<uint64_t> ups;
+  std::vector<uint64_t> downs;
+  std::vector<bool> published;
+};
+using told_ptr = std::shared_ptr<told>;
+
+store_and_forward_actor::behavior_type
+keeper(store_and_forward_actor::pointer, told_ptr to, node_context_ptr node) {
+  return {
+    [](atom::schedule, const batch&) { return std::vector<caf::error>{}; },
+    [](atom::reply, const batch&) { return std::vector<caf::error>{}; },
+    [](atom::received, const link_actor&, uint64_t, const batch&, const custody_report&) {},
+    [](atom::custody, uint64_t, const custody_report&) {},
+    [](atom::credit, uint64_t, const credit_grant&) {},
+    [to, node](atom::link_up, const link_actor&, const link_info& x) {
+      auto table = node->routing->load();
+      auto known = table->nodes.find(x.peer.node_address);
+      to->ups.push_back(x.link);
+      to->published.push_back(known != table->nodes.end() && known->second->link == x.link
+                              && known->second->uid == x.peer.uid);
+    },
+    [to](atom::link_down, uint64_t link) { to->downs.push_back(link); },
+    [](atom::available, const std::string&) {},
+    [](atom::receipt, const std::vector<receipt>&) {},
+    [](atom::invoke, const undelivered&) {},
+    [](atom::outcome, const transaction_id&) { return outcome_notice{}; },
+    [](atom::status) { return std::string{}; },
+    [](atom::attach, const service_edge_actor&) {},
+    [](atom::attach, const data_link_actor&) {},
+    [](atom::tick) {},
+  };
+}
+
+/// Signs whatever it is given.
+authorization_actor::behavior_type signs(authorization_actor::pointer, bool) {
+  return {
+    [](atom::authorize, const draft_batch&) { return authorized_batch{}; },
+    [](atom::introduce, const link_actor&, const session_binding&) {},
+    [](atom::admit, const link_actor&, const session_binding&, const std::string&,
+       const std::string&) {},
+    [](atom::announce, const std::vector<std::string>& xs) {
+      std::vector<announce_entry> result;
+      for (auto& x : xs)
+        result.push_back({x, "signature", "hash"});
+      return result;
+    },
+    [](atom::learn, const link_actor&, const std::vector<std::string>&) {},
+    [](atom::learn, const std::vector<std::string>&, const link_actor&) {},
+    [](atom::read) { return atom::done_v; },
+    [](atom::reload) { return atom::done_v; },
+    [](atom::status) { return std::string{}; },
+  };
+}
+
+/// What a link was told.
+struct session {
+  std::vector<std::pair<bool, std::vector<announce_entry>>> announced; // full, entries
+  std::vector<names> available;
+  names closed;
+};
+
+link_actor::behavior_type link(link_actor::pointer, std::shared_ptr<session> to) {
+  return {
+    [](atom::transmit, const batch&) {},
+    [](atom::custody, const custody_report&) {},
+    [](atom::introduce, const std::string&, const std::string&) {},
+    [](atom::admit, const peer_identity&) {},
+    [to](atom::announce, bool full, const std::vector<announce_entry>& xs) {
+      to->announced.emplace_back(full, xs);
+    },
+    [to](atom::available, const names& xs) { to->available.push_back(xs); },
+    [](atom::learn, const std::vector<std::string>&) {},
+    [](atom::verify, const std::string&, const std::string&) {},
+    [](atom::done) {},
+    [](atom::link_up) {},
+    [to](atom::close, const std::string& code, const std::string&) { to->closed.push_back(code); },
+    [](atom::tick) {},
+  };
+}
+
+struct peer {
+  crypto::private_key key = *crypto::private_key::generate(crypto::algorithm::ed25519);
+  credential_ptr credential;
+  peer_identity identity;
+  std::shared_ptr<session> seen = std::make_shared<session>();
+  link_actor handle;
+};
+
+struct fixture : test::world {
+  fixture() {
+    (void)log::configure(log::level::error, log::format::text);
+    start("jlr.com/cloud");
+  }
+
+  void start(const std::string& address) {
+    auto own = std::make_shared<rights>();
+    own->own_key = key.public_part();
+    own->node_address = address;
+    own->own = {provisioning.issue(provisioning.claims(key.public_part(), {address}, {}, now_s()))};
+    own->known = known;
+    auto context = std::make_shared<node_context>();
+    context->node_address = address;
+    context->uid = key.public_part().uid();
+    context->time = time;
+    context->rights = std::make_shared<rights_snapshot>(own);
+    context->routing = std::make_shared<routing_snapshot>(std::make_shared<routing_table>());
+    context->metrics = std::make_shared<metrics::registry>();
+    node = context;
+    service_discovery_config config;
+    config.node = node;
+    config.authorization = spawn(signs, true);
+    config.store_and_forward = spawn(keeper, seen, node);
+    config.provisioned = {{"+:jlr.com/vin/#", {"10.0.0.7:8810"}}, {"+:jlr.com/vin/+", {"never"}}};
+    discovery = spawn(service_discovery, config);
+    settle();
+  }
+
+  peer make_peer(const std::string& address = "jlr.com/vin/1234", names sources = {},
+                 names destinations = {}) {
+    peer x;
+    if (sources.empty())
+      sources = {address};
+    x.credential = provisioning.issue(
+      provisioning.claims(x.key.public_part(), sources, destinations, now_s()));
+    known->add(x.credential);
+    x.identity.uid = x.key.public_part().uid();
+    x.identity.node_address = address;
+    x.identity.network_address = "10.0.0.1:8810";
+    x.identity.credential_hashes = {x.credential->hash};
+    x.identity.destinations = destinations;
+    x.handle = spawn(link, x.seen);
+    return x;
+  }
+
+  announce_entry entry(const peer& x, const std::string& service, bool available = true) {
+    auto bytes = wire::encode_announced({service, ++sequence, available}, x.identity.uid);
+    return {bytes, x.key.sign("RVI-ANNOUNCE-1" + bytes), x.credential->hash};
+  }
+
+  void announce(const peer& x, bool full, const std::vector<announce_entry>& entries) {
+    self->send(discovery, atom::announce_v, x.handle, x.identity, full, entries);
+    settle();
+  }
+
+  void ask_for_announcement(const peer& x) {
+    self->send(discovery, atom::announce_v, x.handle, x.identity);
+    settle();
+  }
+
+  void link_up(const peer& x, uint64_t number) {
+    link_info info;
+    info.link = number;
+    info.peer = x.identity;
+    self->send(discovery, atom::link_up_v, x.handle, info);
+    settle();
+  }
+
+  void link_down(uint64_t number) {
+    self->send(discovery, atom::link_down_v, number);
+    settle();
+  }
+
+  ec register_service(const std::string& name) {
+    auto result = ask<atom::done>(discovery, atom::reg_v, local_service{name, false});
+    return result ? ec::none : code_of(result.error());
+  }
+
+  static names names_of(const std::vector<announce_entry>& xs) {
+    names result;
+    for (auto& x : xs)
+      result.push_back(wire::decode_announced(x.service)->service.name);
+    return result;
+  }
+
+  std::shared_ptr<const routing_table> table() const { return node->routing->load(); }
+
+  crypto::private_key key = *crypto::private_key::generate(crypto::algorithm::ed25519);
+  std::shared_ptr<credential_cache> known = std::make_shared<credential_cache>(100);
+  node_context_ptr node;
+  told_ptr seen = std::make_shared<told>();
+  service_discovery_actor discovery;
+  uint64_t sequence = 0;
+};
+
+} // namespace
+
+TEST_SUITE_BEGIN("service discovery");
+
+TEST_CASE_FIXTURE(fixture, "a local service outside the node's credential is refused") {
+  CHECK(register_service("jlr.com/cloud/media_server") == ec::none);
+  CHECK(register_service("jlr.com/other/media_server") == ec::unauthorized);
+  CHECK(table()->local.size() == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "a peer is told of what it may reach, then and later") {
+  register_service("jlr.com/cloud/media_server");
+  register_service("jlr.com/cloud/billing");
+  auto x = make_peer("jlr.com/vin/1234", {},
+                     {"rpc:jlr.com/cloud/media_server/stream_audio", "jlr.com/cloud/maps"});
+  ask_for_announcement(x);
+  REQUIRE(x.seen->announced.size() == 1);
+  CHECK(x.seen->announced[0].first);
+  CHECK(names_of(x.seen->announced[0].second) == names{"jlr.com/cloud/media_server"});
+  link_up(x, 1);
+  register_service("jlr.com/cloud/payroll");
+  CHECK(x.seen->announced.size() == 1);
+  register_service("jlr.com/cloud/maps");
+  self->send(discovery, atom::unreg_v, std::string{"jlr.com/cloud/media_server"});
+  self->send(discovery, atom::unreg_v, std::string{"jlr.com/cloud/billing"});
+  settle();
+  REQUIRE(x.seen->announced.size() == 3);
+  CHECK_FALSE(x.seen->announced[1].first);
+  CHECK(names_of(x.seen->announced[1].second) == names{"jlr.com/cloud/maps"});
+  CHECK(names_of(x.seen->announced[2].second) == names{"jlr.com/cloud/media_server"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a service that comes while a link comes up is announced to it") {
+  auto x = make_peer("jlr.com/vin/1234", {}, {"jlr.com/cloud"});
+  ask_for_announcement(x);
+  register_service("jlr.com/cloud/maps");
+  link_up(x, 1);
+  REQUIRE(x.seen->announced.size() == 2);
+  CHECK(names_of(x.seen->announced[1].second) == names{"jlr.com/cloud/maps"});
+}
+
+TEST_CASE_FIXTURE(fixture, "an announcement that is not the peer's to make closes its link") {
+  auto x = make_peer("jlr.com/vin/1234", {player, "jlr.com/vin/9999"});
+  auto bad = entry(x, player);
+  std::string code = "unauthorized";
+  SUBCASE("outside its credential") {
+    bad = entry(x, "jlr.com/vin/1234/services/radio");
+  }
+  SUBCASE("below another node's address") {
+    bad = entry(x, "jlr.com/vin/9999/services/media_player");
+  }
+  SUBCASE("owned by somebody else") {
+    auto other = make_peer();
+    bad.service = wire::encode_announced({player, 1, true}, other.identity.uid);
+    bad.signature = x.key.sign("RVI-ANNOUNCE-1" + bad.service);
+  }
+  SUBCASE("a flipped bit in the signature") {
+    bad.signature[9] ^= 1;
+    code = "signature_invalid";
+  }
+  SUBCASE("a credential it did not show") {
+    auto other = provisioning.issue(
+      provisioning.claims(x.key.public_part(), {"jlr.com/vin/1234"}, {}, now_s()));
+    known->add(other);
+    bad.credential_hash = other->hash;
+  }
+  SUBCASE("bytes that do not decode") {
+    bad.service = "\xff";
+    code = "malformed";
+  }
+  SUBCASE("below this node's address") {
+    start("jlr.com/vin/1234/services");
+  }
+  announce(x, true, {bad});
+  CHECK(x.seen->closed == names{code});
+  CHECK(x.seen->available.empty());
+  CHECK(table()->nodes.empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "a full announcement replaces, a delta adds and withdraws") {
+  auto x = make_peer();
+  auto at = [](const std::string& name) { return "jlr.com/vin/1234/services/" + name; };
+  announce(x, true, {entry(x, at("a")), entry(x, at("b"))});
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->services == names{at("a"), at("b")});
+  link_up(x, 1);
+  announce(x, false, {entry(x, at("c")), entry(x, at("a"), false)});
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->services == names{at("b"), at("c")});
+  announce(x, true, {entry(x, at("d"))});
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->services == names{at("d")});
+  CHECK(x.seen->available == std::vector{names{at("a"), at("b")}, {at("b"), at("c")}, {at("d")}});
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->link == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "an address is its holder's while the holder is connected") {
+  auto first = make_peer();
+  auto second = make_peer();
+  announce(first, true, {});
+  link_up(first, 1);
+  announce(second, true, {});
+  CHECK(second.seen->closed == names{"unauthorized"});
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->uid == first.identity.uid);
+  link_down(1);
+  announce(second, true, {});
+  link_up(second, 2);
+  CHECK(second.seen->closed.size() == 1);
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->uid == second.identity.uid);
+  CHECK(table()->nodes_by_uid.count(first.identity.uid) == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "of two nodes that come with one address the first holds it") {
+  auto first = make_peer();
+  auto second = make_peer();
+  announce(first, true, {});
+  announce(second, true, {}); // neither is up yet
+  link_up(first, 1);
+  link_up(second, 2);
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->uid == first.identity.uid);
+  CHECK(second.seen->closed == names{"unauthorized"});
+}
+
+TEST_CASE_FIXTURE(fixture, "nobody comes with this node's own address") {
+  auto x = make_peer("jlr.com/cloud");
+  announce(x, true, {});
+  CHECK(x.seen->closed == names{"unauthorized"});
+}
+
+TEST_CASE_FIXTURE(fixture, "the snapshot has a link before store and forward hears of it") {
+  auto x = make_peer();
+  announce(x, true, {entry(x, player)});
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->link == 0);
+  link_up(x, 7);
+  CHECK(seen->ups == std::vector<uint64_t>{7});
+  CHECK(seen->published == std::vector{true});
+  link_down(7);
+  link_down(7);
+  CHECK(seen->downs == std::vector<uint64_t>{7});
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->link == 0);
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->services == names{player});
+}
+
+TEST_CASE_FIXTURE(fixture, "names lead to the longest prefix, to provisioned addresses, or home") {
+  auto outer = make_peer("jlr.com/vin");
+  auto inner = make_peer("jlr.com/vin/1234");
+  outer.identity.network_address = "10.0.0.2:8810";
+  link_up(outer, 1);
+  link_up(inner, 2);
+  register_service("jlr.com/cloud/media_server");
+  auto to = table()->resolve("rpc:jlr.com/vin/1234/services/media_player/play");
+  REQUIRE(to.node);
+  CHECK(to.to == route::where::remote);
+  CHECK(to.node->uid == inner.identity.uid);
+  CHECK(to.network_addresses == names{"10.0.0.1:8810", "10.0.0.7:8810"});
+  CHECK(table()->resolve("rpc:jlr.com/vin/5678/x").node->uid == outer.identity.uid);
+  CHECK(table()->resolve("rpc:jlr.com/else/where/x").to == route::where::unknown);
+  auto home = table()->resolve("rpc:jlr.com/cloud/media_server/stream_audio");
+  CHECK(home.to == route::where::local);
+  CHECK(home.service == "jlr.com/cloud/media_server");
+  CHECK(table()->resolve("rpc:jlr.com/cloud/nobody/x").to == route::where::local);
+  CHECK(table()->resolve("rpc:jlr.com/cloud/nobody/x").service.empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "a node that was never seen is dialled where it was provisioned") {
+  auto to = table()->resolve("rpc:jlr.com/vin/1234/services/media_player/play");
+  CHECK(to.to == route::where::remote);
+  CHECK_FALSE(to.node);
+  CHECK(to.network_addresses == names{"10.0.0.7:8810"});
+}
+
+TEST_SUITE_END();
