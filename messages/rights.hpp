@@ -9,6 +9,7 @@
 #include "messages/credential.hpp"
 #include "messages/envelope.hpp"
 
+#include <atomic>
 #include <functional>
 #include <list>
 #include <memory>
@@ -24,11 +25,11 @@ template <class T>
 class snapshot {
 public:
   explicit snapshot(std::shared_ptr<const T> first) : current_(std::move(first)) {}
-  std::shared_ptr<const T> load() const { return std::atomic_load(&current_); }
-  void publish(std::shared_ptr<const T> next) { std::atomic_store(&current_, std::move(next)); }
+  std::shared_ptr<const T> load() const { return current_.load(); }
+  void publish(std::shared_ptr<const T> next) { current_.store(std::move(next)); }
 
 private:
-  std::shared_ptr<const T> current_;
+  std::atomic<std::shared_ptr<const T>> current_;
 };
 
 /// Verified credentials of others, by hash; the least recently used goes first. Thread-safe.
