@@ -27,6 +27,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(rvi, caf::first_custom_type_id)
   CAF_ADD_ATOM(rvi, rvi::atom, closed, "closed")
   CAF_ADD_ATOM(rvi, rvi::atom, commit, "commit")
   CAF_ADD_ATOM(rvi, rvi::atom, committed, "committed")
+  CAF_ADD_ATOM(rvi, rvi::atom, confirm, "confirm")
   CAF_ADD_ATOM(rvi, rvi::atom, connected, "connected")
   CAF_ADD_ATOM(rvi, rvi::atom, credit, "credit")
   CAF_ADD_ATOM(rvi, rvi::atom, custody, "custody")
@@ -47,6 +48,8 @@ CAF_BEGIN_TYPE_ID_BLOCK(rvi, caf::first_custom_type_id)
   CAF_ADD_ATOM(rvi, rvi::atom, reply, "reply")
   CAF_ADD_ATOM(rvi, rvi::atom, respond, "respond")
   CAF_ADD_ATOM(rvi, rvi::atom, restart, "restart")
+  CAF_ADD_ATOM(rvi, rvi::atom, revoke, "revoke")
+  CAF_ADD_ATOM(rvi, rvi::atom, rotate, "rotate")
   CAF_ADD_ATOM(rvi, rvi::atom, schedule, "schedule")
   CAF_ADD_ATOM(rvi, rvi::atom, setup, "setup")
   CAF_ADD_ATOM(rvi, rvi::atom, sign, "sign")
@@ -128,6 +131,10 @@ using link_actor = caf::typed_actor<
   caf::reacts_to<atom::done>,
   // Store and forward knows this link now: what the peer grants has somebody to use it.
   caf::reacts_to<atom::link_up>,
+  // HLD 9.5: signed revocation lists that the peer lacks.
+  caf::reacts_to<atom::revoke, std::vector<std::string>>,
+  // HLD 3.2.7: the peer's next token (its number and the token), and that its own is kept here.
+  caf::reacts_to<atom::rotate, uint64_t, std::string>, caf::reacts_to<atom::confirm, uint64_t>,
   // Bye with this reason, then the end.
   caf::reacts_to<atom::close, std::string, std::string>,
   // INTERNAL: deadlines, keepalive, idle teardown.
@@ -152,11 +159,15 @@ using data_link_actor = caf::typed_actor<
   caf::reacts_to<atom::close, std::string>,
   // A kind of link that can be used: its name and who dials it.
   caf::reacts_to<atom::attach, std::string, link_driver_actor>,
+  // This kind of link can be used again (its network came up): what is wanted is dialled now.
+  caf::reacts_to<atom::available, std::string>,
   // The sessions and dials under way.
   caf::replies_to<atom::status>::with<std::vector<link_status>>,
+  // A link's round trip was measured: its number, us.
+  caf::reacts_to<atom::status, uint64_t, uint64_t>,
   // Takes new certificates for new sessions.
   caf::replies_to<atom::reload>::with<atom::done>,
-  // INTERNAL: dial again.
+  // INTERNAL: a dial is due, or a wish ends.
   caf::reacts_to<atom::tick>>;
 
 /// The SERVICE EDGE actor coordinates all traffic of local services (HLD 5.3, 10).
@@ -184,6 +195,37 @@ using service_edge_actor = caf::typed_actor<
 /// Draws signatures; holds the node's private key.
 using signer_actor = caf::typed_actor<caf::replies_to<atom::sign, std::string>::with<std::string>>;
 
+/// The STORE AND FORWARD actor keeps requests until they can be delivered (HLD 5.4, 13).
+using store_and_forward_actor = caf::typed_actor<
+  // HLD 8.6: keeps requests of local services; answers, one by one, once they are durable.
+  caf::replies_to<atom::schedule, batch>::with<std::vector<caf::error>>,
+  // HLD 8.20: keeps replies of local services and marks their requests done, in one transaction.
+  caf::replies_to<atom::reply, batch>::with<std::vector<caf::error>>,
+  // HLD 8.13, 13.2: verified requests and replies from a peer, and what was refused of its batch.
+  caf::reacts_to<atom::received, link_actor, uint64_t, batch, custody_report>,
+  // The peer's custody of what was transmitted on this link.
+  caf::reacts_to<atom::custody, uint64_t, custody_report>,
+  // The peer takes more on this link.
+  caf::reacts_to<atom::credit, uint64_t, credit_grant>,
+  // HLD 8.9-8.10, 13.3.
+  caf::reacts_to<atom::link_up, link_actor, link_info>, caf::reacts_to<atom::link_down, uint64_t>,
+  // HLD 13.4: a local service came or went.
+  caf::reacts_to<atom::available, std::string>,
+  // Routes changed without a link: what had no way may have one to ask for now.
+  caf::reacts_to<atom::available>,
+  // What services made of requests and outcomes.
+  caf::reacts_to<atom::receipt, std::vector<receipt>>,
+  // These were never handed over: no service could take them.
+  caf::reacts_to<atom::invoke, undelivered>,
+  // How a request made here ended, `pending` if it has not.
+  caf::replies_to<atom::outcome, transaction_id>::with<outcome_notice>,
+  // Rights have shrunk: what is stored under a revoked credential of this node ends as refused.
+  caf::reacts_to<atom::revoke>, caf::replies_to<atom::status>::with<std::string>,
+  // Upward handles: where requests are dispatched, and who sets up links.
+  caf::reacts_to<atom::attach, service_edge_actor>, caf::reacts_to<atom::attach, data_link_actor>,
+  // INTERNAL: deadlines.
+  caf::reacts_to<atom::tick>>;
+
 /// The AUTHORIZATION actor holds credentials, pinned roots and the signing queue (HLD 5.8, 12).
 using authorization_actor = caf::typed_actor<
   // HLD 8.2-8.3, authorize_local_service: chooses the credential and signs, one by one.
@@ -202,37 +244,22 @@ using authorization_actor = caf::typed_actor<
   // Answers once the credentials of peers seen before are known again: what they sent before a
   // restart can be judged then.
   caf::replies_to<atom::read>::with<atom::done>,
+  // HLD 9.5: takes a signed revocation list; answers once it is durable and in force. Errors:
+  // `malformed`, `unknown_issuer`, `signature_invalid`, `replay` (not newer), `not_found` (a delta
+  // on a list that is not here).
+  caf::replies_to<atom::revoke, std::string>::with<atom::done>,
+  // The same from a peer, who is closed if one is not signed by its issuer.
+  caf::reacts_to<atom::revoke, link_actor, std::vector<std::string>>,
+  // The session of an admitted peer is up: it can be told what it lacks.
+  caf::reacts_to<atom::link_up, link_actor>,
+  // HLD 3.2.7: the token that the peer wants to see next time, and that it keeps ours.
+  caf::reacts_to<atom::rotate, link_actor, uint64_t, std::string>,
+  caf::reacts_to<atom::confirm, link_actor, uint64_t>,
+  // Who must hear when rights shrink.
+  caf::reacts_to<atom::attach, store_and_forward_actor>,
   // Reads credentials and roots again.
   caf::replies_to<atom::reload>::with<atom::done>,
   caf::replies_to<atom::status>::with<std::string>>;
-
-/// The STORE AND FORWARD actor keeps requests until they can be delivered (HLD 5.4, 13).
-using store_and_forward_actor = caf::typed_actor<
-  // HLD 8.6: keeps requests of local services; answers, one by one, once they are durable.
-  caf::replies_to<atom::schedule, batch>::with<std::vector<caf::error>>,
-  // HLD 8.20: keeps replies of local services and marks their requests done, in one transaction.
-  caf::replies_to<atom::reply, batch>::with<std::vector<caf::error>>,
-  // HLD 8.13, 13.2: verified requests and replies from a peer, and what was refused of its batch.
-  caf::reacts_to<atom::received, link_actor, uint64_t, batch, custody_report>,
-  // The peer's custody of what was transmitted on this link.
-  caf::reacts_to<atom::custody, uint64_t, custody_report>,
-  // The peer takes more on this link.
-  caf::reacts_to<atom::credit, uint64_t, credit_grant>,
-  // HLD 8.9-8.10, 13.3.
-  caf::reacts_to<atom::link_up, link_actor, link_info>, caf::reacts_to<atom::link_down, uint64_t>,
-  // HLD 13.4: a local service came or went.
-  caf::reacts_to<atom::available, std::string>,
-  // What services made of requests and outcomes.
-  caf::reacts_to<atom::receipt, std::vector<receipt>>,
-  // These were never handed over: no service could take them.
-  caf::reacts_to<atom::invoke, undelivered>,
-  // How a request made here ended, `pending` if it has not.
-  caf::replies_to<atom::outcome, transaction_id>::with<outcome_notice>,
-  caf::replies_to<atom::status>::with<std::string>,
-  // Upward handles: where requests are dispatched, and who sets up links.
-  caf::reacts_to<atom::attach, service_edge_actor>, caf::reacts_to<atom::attach, data_link_actor>,
-  // INTERNAL: deadlines.
-  caf::reacts_to<atom::tick>>;
 
 /// Checks signatures of incoming batches; stateless but for its cache. Several run side by side.
 using verifier_actor = caf::typed_actor<

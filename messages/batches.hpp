@@ -80,6 +80,7 @@ struct session_binding {
   std::string peer_spki;
   std::string exporter;        // 32 bytes
   std::string network_address; // where we can be dialled, host:port; empty: nowhere
+  uint64_t started_ms = 0;     // boot time, before the peer could sign for this session
 };
 
 /// What a peer proved about itself (HLD 7.6).
@@ -113,6 +114,7 @@ struct setup_request {
   std::string node_address;
   std::vector<std::string> network_addresses; // host:port, best first
   bool urgent = false;
+  uint64_t wanted_ms = 0; // from now: how long somebody wants this link
 };
 
 /// What a local service registered (HLD 7.1).

@@ -46,6 +46,19 @@ expected<std::vector<std::string>> patterns_of(json::value list, const char* nam
   return result;
 }
 
+expected<std::vector<std::string>> roles_of(json::value list) {
+  if (!list.is_array())
+    return invalid("usr must be a list of roles");
+  std::vector<std::string> result;
+  for (auto& item : list.items()) {
+    auto role = item.as_string();
+    if (!role)
+      return invalid("usr must hold strings");
+    result.emplace_back(*role);
+  }
+  return result;
+}
+
 expected<credential_claims> claims_of(json::value x) {
   credential_claims result;
   auto issuer = x["iss"].as_string();
@@ -79,12 +92,18 @@ expected<credential_claims> claims_of(json::value x) {
       return std::move(patterns.error());
     *list = std::move(*patterns);
   }
+  if (auto list = x["usr"]) {
+    auto roles = roles_of(list);
+    if (!roles)
+      return std::move(roles.error());
+    result.users = std::move(*roles);
+  }
   return result;
 }
 
-void write_patterns(json::writer& out, const char* name, const std::vector<std::string>& patterns) {
+void write_list(json::writer& out, const char* name, const std::vector<std::string>& texts) {
   out.key(name).begin_array();
-  for (auto& x : patterns)
+  for (auto& x : texts)
     out.string(x);
   out.end_array();
 }
@@ -100,10 +119,12 @@ std::string payload_of(const credential_claims& x) {
   out.member("nbf", x.not_before_s);
   out.member("exp", x.expires_s);
   out.key("cnf").begin_object().key("jwk").raw(x.key.jwk()).end_object();
-  write_patterns(out, "sources", x.sources);
-  write_patterns(out, "destinations", x.destinations);
+  write_list(out, "sources", x.sources);
+  write_list(out, "destinations", x.destinations);
   if (!x.relay.empty())
-    write_patterns(out, "relay", x.relay);
+    write_list(out, "relay", x.relay);
+  if (x.users)
+    write_list(out, "usr", *x.users);
   if (x.administrator)
     out.member("adm", true);
   out.end_object();
@@ -112,12 +133,39 @@ std::string payload_of(const credential_claims& x) {
 
 } // namespace
 
+namespace {
+
+revocation_id first_half(const crypto::digest& x) {
+  revocation_id result;
+  std::copy_n(x.begin(), result.size(), result.begin());
+  return result;
+}
+
+} // namespace
+
+revocation_id credential_revocation_id(std::string_view issuer, std::string_view id) {
+  return first_half(
+    crypto::sha256_stream{}.update("rvi-cred-id").update(issuer).update(id).finish());
+}
+
+revocation_id holder_revocation_id(std::string_view issuer, const node_uid& holder) {
+  return first_half(crypto::sha256_stream{}
+                      .update("rvi-cred-sub")
+                      .update(issuer)
+                      .update(to_string(holder))
+                      .finish());
+}
+
 bool credential::covers_source(std::string_view name) const {
   return any_covers(sources, name);
 }
 
 bool credential::covers_destination(std::string_view name) const {
   return any_covers(destinations, name) && (administrator || !is_reserved(name));
+}
+
+bool credential::covers_user(std::string_view role) const {
+  return !users || (!role.empty() && std::find(users->begin(), users->end(), role) != users->end());
 }
 
 caf::error trust_anchors::add(std::string_view text) {
@@ -202,6 +250,8 @@ expected<credential_ptr> parse_credential(std::string_view text) {
   result->text = text;
   result->hash = std::string{crypto::view(crypto::sha256(text))};
   result->signed_text = std::move(*jws);
+  result->revocation = credential_revocation_id(result->issuer, result->id);
+  result->holder_revocation = holder_revocation_id(result->issuer, result->key.uid());
   return credential_ptr{std::move(result)};
 }
 

@@ -9,9 +9,11 @@
 #include "runtime/crypto/jws.hpp"
 #include "runtime/error.hpp"
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +23,13 @@ namespace rvi {
 inline constexpr uint64_t credential_validity_days_max = 3'660;
 inline constexpr size_t credential_patterns_max = 256;
 
+/// What a revocation list calls a credential, or all those of one key.
+using revocation_id = std::array<uint8_t, 16>;
+/// SHA-256("rvi-cred-id" | iss | jti), first 16 bytes.
+revocation_id credential_revocation_id(std::string_view issuer, std::string_view id);
+/// SHA-256("rvi-cred-sub" | iss | sub as the claim has it, 32 hex digits), first 16 bytes.
+revocation_id holder_revocation_id(std::string_view issuer, const node_uid& holder);
+
 /// What a credential claims.
 struct credential_claims {
   std::string issuer; // organization
@@ -28,20 +37,25 @@ struct credential_claims {
   uint64_t issued_s = 0;
   uint64_t not_before_s = 0;
   uint64_t expires_s = 0;
-  crypto::public_key key;                // cnf; sub is its uid
-  std::vector<std::string> sources;      // patterns, normalised
-  std::vector<std::string> destinations; // patterns, normalised
-  std::vector<std::string> relay;        // prefixes it may carry for
-  bool administrator = false;            // adm: may reach reserved levels
+  crypto::public_key key;                        // cnf; sub is its uid
+  std::vector<std::string> sources;              // patterns, normalised
+  std::vector<std::string> destinations;         // patterns, normalised
+  std::vector<std::string> relay;                // prefixes it may carry for
+  bool administrator = false;                    // adm: may reach reserved levels
+  std::optional<std::vector<std::string>> users; // usr: roles it asks for; absent: all, and nobody
 };
 
 struct credential : credential_claims {
   std::string text; // JWS compact
   std::string hash; // SHA-256 of text, 32 bytes
   crypto::jws signed_text;
+  revocation_id revocation{}; // how its issuer's list would name it
+  revocation_id holder_revocation{};
 
   bool covers_source(std::string_view name) const;
   bool covers_destination(std::string_view name) const;
+  /// True if it may ask on behalf of who has this role; empty: nobody, or a user without a role.
+  bool covers_user(std::string_view role) const;
 };
 
 using credential_ptr = std::shared_ptr<const credential>;

@@ -36,6 +36,8 @@ struct request_header {
   std::string channel;
   uint64_t settled_below = 0;
   std::string request_hash;
+  std::string target_uid; // 16 bytes, the owner meant; empty: not known
+  std::string user_role;  // of on_behalf_of; read only: no request of this node has a user yet
 
   bool is_reply() const { return kind == request_kind::reply || kind == request_kind::error; }
 };
@@ -55,6 +57,11 @@ struct envelope {
 };
 
 using envelope_ptr = std::shared_ptr<const envelope>;
+
+/// What is kept in order: one channel of one service. Empty: no order is asked for.
+inline std::string channel_of(const envelope& x) {
+  return x.header.channel.empty() ? std::string{} : x.header.source + '\n' + x.header.channel;
+}
 
 /// The unit between actors.
 using batch = std::vector<envelope_ptr>;

@@ -8,6 +8,13 @@
 
 namespace rvi {
 
+namespace {
+
+/// RVI-B1 3.2, step 2. Not the skew of clocks: one node reads both times from the same clock.
+constexpr uint64_t signing_delay_ms_max = uint64_t{10} * 60 * 1'000;
+
+} // namespace
+
 credential_ptr credential_cache::find(const std::string& hash) {
   std::lock_guard guard{mutex_};
   auto i = entries_.find(hash);
@@ -46,6 +53,28 @@ size_t credential_cache::size() const {
   return entries_.size();
 }
 
+bool rights::revoked(const credential& x) const {
+  return revocations && is_revoked(x, *revocations);
+}
+
+bool rights::quarantined(const credential& x) const {
+  if (!quarantine)
+    return false;
+  auto since = quarantine->find(x.key.uid());
+  return since != quarantine->end() && x.issued_s <= since->second;
+}
+
+caf::error rights::check_standing(const credential& x, uint64_t now_ms) const {
+  if (auto err = check_validity(x, now_ms))
+    return err;
+  if (revoked(x))
+    return caf::make_error(ec::revoked, x.issuer + " has revoked the credential " + x.id);
+  if (quarantined(x))
+    return caf::make_error(ec::quarantined,
+                           "the key of " + x.id + " is in two places; it needs a new credential");
+  return {};
+}
+
 expected<credential_ptr> rights::choose(std::string_view source, std::string_view target,
                                         uint64_t now_ms, uint64_t expires_ms) const {
   caf::error reason = caf::make_error(
@@ -53,7 +82,12 @@ expected<credential_ptr> rights::choose(std::string_view source, std::string_vie
   for (auto& x : own) {
     if (!x->covers_source(source) || !x->covers_destination(target))
       continue;
-    if (auto err = check_validity(*x, now_ms)) {
+    if (!x->covers_user({})) {
+      reason = caf::make_error(ec::unauthorized,
+                               "credential " + x->id + " is for certain users; nobody is named");
+      continue;
+    }
+    if (auto err = check_standing(*x, now_ms)) {
       reason = std::move(err);
       continue;
     }
@@ -69,15 +103,28 @@ expected<credential_ptr> rights::choose(std::string_view source, std::string_vie
 }
 
 expected<credential_ptr> rights::choose_for_reply(std::string_view source, uint64_t now_ms) const {
-  for (auto& x : own)
-    if (x->covers_source(source) && !check_validity(*x, now_ms))
+  caf::error reason = caf::make_error(
+    ec::unauthorized, "no valid credential lets this node answer as " + std::string{source});
+  for (auto& x : own) {
+    if (!x->covers_source(source))
+      continue;
+    auto err = check_standing(*x, now_ms);
+    if (!err)
       return x;
-  return caf::make_error(ec::unauthorized,
-                         "no valid credential lets this node answer as " + std::string{source});
+    reason = std::move(err);
+  }
+  return reason;
 }
 
 bool rights::may_receive(std::string_view name) const {
-  return std::any_of(own.begin(), own.end(), [name](auto& x) { return x->covers_source(name); });
+  return std::any_of(own.begin(), own.end(),
+                     [&](auto& x) { return x->covers_source(name) && !revoked(*x); });
+}
+
+bool rights::may_receive(std::string_view name, uint64_t now_ms) const {
+  return std::any_of(own.begin(), own.end(), [&](auto& x) {
+    return x->covers_source(name) && !check_standing(*x, now_ms);
+  });
 }
 
 caf::error
@@ -89,12 +136,12 @@ rights::check_remote(const request_header& x, uint64_t signed_at_ms, uint64_t no
   if (x.expires_ms - x.created_ms > limits.ttl_ms_max)
     return caf::make_error(ec::unauthorized, std::string{"lives longer than this node allows"});
   auto drift = std::max(signed_at_ms, x.created_ms) - std::min(signed_at_ms, x.created_ms);
-  if (drift > 2 * limits.clock_skew_ms)
+  if (drift > signing_delay_ms_max)
     return caf::make_error(ec::unauthorized, std::string{"not signed when it was created"});
-  auto credential = find(x.credential_hash);
+  auto credential = find_known(x.credential_hash);
   if (!credential)
     return caf::make_error(ec::unknown_credential, std::string{"never seen"});
-  if (auto err = check_validity(*credential, now_ms))
+  if (auto err = check_standing(*credential, now_ms))
     return err;
   if (!credential->covers_source(x.source))
     return caf::make_error(ec::unauthorized, "the sender may not speak for " + x.source);
@@ -104,12 +151,22 @@ rights::check_remote(const request_header& x, uint64_t signed_at_ms, uint64_t no
     return caf::make_error(ec::unauthorized, std::string{"an id of another node"});
   if (!credential->covers_destination(x.target))
     return caf::make_error(ec::unauthorized, "the sender may not reach " + x.target);
-  if (!is_below(x.target, node_address) || !may_receive(x.target))
+  if (!credential->covers_user(x.user_role))
+    return caf::make_error(ec::unauthorized,
+                           std::string{"the sender may not ask on behalf of this user"});
+  if (!x.target_uid.empty() && x.target_uid != crypto::view(own_key.uid()))
+    return caf::make_error(ec::unauthorized, std::string{"meant for another node"});
+  if (!is_below(x.target, node_address) || !may_receive(x.target, now_ms))
     return caf::make_error(ec::unknown_target, x.target + " is not on this node");
   return {};
 }
 
 credential_ptr rights::find(const std::string& hash) const {
+  auto result = find_known(hash);
+  return result && !revoked(*result) ? result : nullptr;
+}
+
+credential_ptr rights::find_known(const std::string& hash) const {
   for (auto& x : own)
     if (x->hash == hash)
       return x;

@@ -8,10 +8,12 @@
 
 #include "messages/credential.hpp"
 #include "messages/envelope.hpp"
+#include "messages/revocation.hpp"
 
 #include <atomic>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -61,25 +63,42 @@ struct rights {
   trust_anchors anchors;
   rights_limits limits;
   std::shared_ptr<credential_cache> known;
+  std::shared_ptr<const revocation_sets> revocations; // null: none
+  /// Nodes whose key two hold (HLD 3.2.7), and since when (Unix seconds). Null: none.
+  std::shared_ptr<const std::map<node_uid, uint64_t>> quarantine;
+
+  /// HLD 9.5: its issuer has taken the credential back.
+  bool revoked(const credential& x) const;
+  /// Two hold its key, and its issuer has given no new credential since.
+  bool quarantined(const credential& x) const;
+  /// Validity now, revocation and quarantine. Errors: `credential_*`, `revoked`, `quarantined`.
+  caf::error check_standing(const credential& x, uint64_t now_ms) const;
 
   /// HLD 8.2: the credential that lets `source` reach `target` and is valid until `expires_ms`.
-  /// Error: `unauthorized`, or `credential_expired` if only time stands against it.
+  /// Error: `unauthorized`, or `credential_expired` or `revoked` if only that stands against it.
   expected<credential_ptr> choose(std::string_view source, std::string_view target, uint64_t now_ms,
                                   uint64_t expires_ms) const;
 
   /// A credential that lets this node answer as `source`.
   expected<credential_ptr> choose_for_reply(std::string_view source, uint64_t now_ms) const;
 
-  /// True if this node may receive requests for `name` (HLD 7.2 sources).
+  /// True if a credential of this node has `name` in its sources (HLD 7.2), also before and after
+  /// its time: a service may register before the credential begins or is renewed.
   bool may_receive(std::string_view name) const;
+  /// The same by a credential that stands now.
+  bool may_receive(std::string_view name, uint64_t now_ms) const;
 
-  /// HLD 8.15, steps 2 to 5 of RVI-B1's verification: times, credential, patterns, origin. A
-  /// request must be for a name of this node; a reply must come from who may answer as its source.
-  /// Errors: `timeout`, `credential_*`, `unknown_credential`, `unauthorized`.
+  /// HLD 8.15, steps 2 to 5 of RVI-B1's verification: times, credential, patterns, user, origin. A
+  /// request must be for a name of this node, and for this node if it names one; a reply must come
+  /// from who may answer as its source. Errors: `timeout`, `credential_*`, `unknown_credential`,
+  /// `revoked`, `quarantined`, `unauthorized`, `unknown_target`.
   caf::error check_remote(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const;
 
-  /// The credential with this hash: ours, or one a peer has sent.
+  /// The credential with this hash, ours or one a peer has sent, if it is not revoked: nothing can
+  /// be derived from one that is.
   credential_ptr find(const std::string& hash) const;
+  /// The same, revoked or not. What it signed is refused for the right reason that way.
+  credential_ptr find_known(const std::string& hash) const;
 };
 
 using rights_snapshot = snapshot<rights>;

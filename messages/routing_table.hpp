@@ -2,16 +2,15 @@
 //
 // Which services and nodes are where, as one immutable snapshot: steps 4, 5, 17 and 18 of HLD
 // chapter 8 are answered from it without a message. Service discovery publishes a new one at each
-// change.
+// change; it shares all but a few pointers with the one before.
 
 #pragma once
 
 #include "messages/batches.hpp"
 #include "messages/rights.hpp"
+#include "messages/shared_map.hpp"
 
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -45,12 +44,13 @@ struct route {
   std::string_view service;                   // local: the registered service that takes it
 };
 
+/// Cheap to copy, however many services and nodes it holds.
 struct routing_table {
   uint64_t version = 0;
   std::string node_address;
-  std::map<std::string, local_service, std::less<>> local;  // by full name without type
-  std::map<std::string, known_node_ptr, std::less<>> nodes; // by node address
-  std::map<node_uid, known_node_ptr> nodes_by_uid;
+  shared_map<std::string, local_service> local;  // by full name without type
+  shared_map<std::string, known_node_ptr> nodes; // by node address
+  shared_map<node_uid, known_node_ptr> nodes_by_uid;
   std::vector<provisioned_address> provisioned;
 
   /// HLD 8.4-8.5 and 8.17-8.18. `local` without a service: the name is this node's, nobody serves

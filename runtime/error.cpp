@@ -44,6 +44,8 @@ constexpr std::array names = {
   "io_failed",
   "shutting_down",
   "not_found",
+  "revoked",
+  "quarantined",
   "internal",
 };
 static_assert(names.size() == static_cast<size_t>(ec::internal) + 1);

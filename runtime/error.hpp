@@ -52,7 +52,10 @@ enum class ec : uint8_t {
   io_failed,      // a file or socket operation failed
   shutting_down,  // the node stops
   not_found,      // no such record
-  internal,       // a broken expectation; a bug
+  // Rights taken away.
+  revoked,     // its issuer's revocation list names the credential
+  quarantined, // two hold its key: refused until its issuer gives a new credential
+  internal,    // a broken expectation; a bug
 };
 
 /// The stable name used in logs, JSON and on the command line.

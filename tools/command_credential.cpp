@@ -3,9 +3,9 @@
 // `rvi credential root` and `issue`: the work of an organization's provisioner.
 
 #include "messages/credential.hpp"
-#include "messages/name.hpp"
 #include "messages/transaction_id.hpp"
 #include "tools/commands.hpp"
+#include "tools/issuer.hpp"
 #include "tools/node_directory.hpp"
 #include "tools/report.hpp"
 #include "tools/text_files.hpp"
@@ -43,15 +43,6 @@ struct issue_options {
   std::string out;
   output_format format;
 };
-
-expected<std::string> normal_organization(const std::string& text) {
-  auto result = normalise_pattern(text);
-  if (!result)
-    return result;
-  if (result->find_first_of("/:+#") != result->npos)
-    return caf::make_error(ec::bad_request, text + " is no organization such as jlr.com");
-  return result;
-}
 
 /// RFC 4122 version 4.
 std::string random_uuid() {
@@ -223,11 +214,12 @@ void add_issue(CLI::App& parent, command& chosen) {
 } // namespace
 
 void add_credential_command(CLI::App& app, command& chosen) {
-  auto sub = app.add_subcommand("credential", "Make, issue, read and check credentials");
+  auto sub = app.add_subcommand("credential", "Make, issue, read, check and revoke credentials");
   sub->require_subcommand(1);
   add_root(*sub, chosen);
   add_issue(*sub, chosen);
   add_credential_inspection(*sub, chosen);
+  add_credential_revocation(*sub, chosen);
 }
 
 } // namespace rvi

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// `rvi credential show` and `verify`: what a credential says, and whether it holds.
+// `rvi credential show` and `verify`: what a credential or a revocation list says, and whether a
+// credential holds.
 
 #include "messages/credential.hpp"
 #include "messages/name.hpp"
+#include "messages/revocation.hpp"
 #include "messages/transaction_id.hpp"
 #include "tools/commands.hpp"
+#include "tools/issuer.hpp"
 #include "tools/report.hpp"
 #include "tools/text_files.hpp"
 #include "tools/times.hpp"
@@ -93,8 +96,65 @@ expected<credential_ptr> read_credential(const std::string& path) {
   return parse_credential(trimmed_end(std::move(*text)));
 }
 
+// -- revocation lists ---------------------------------------------------------------------------
+
+void write_list_content(const revocation_list& x) {
+  json::writer out;
+  out.begin_object()
+    .member("issuer", x.issuer)
+    .member("signed_by", x.signed_text.key_id)
+    .member("algorithm", x.signed_text.algorithm)
+    .member("bundle", x.version.bundle)
+    .member("serial", x.version.serial)
+    .member("base", x.base)
+    .member("issued", x.issued_s)
+    .member("next", x.next_s);
+  out.key("entries").begin_array();
+  for (auto& entry : x.entries)
+    out.begin_object()
+      .member("id", crypto::hex(crypto::view(entry.id)))
+      .member("expires", uint64_t{entry.expires_s})
+      .end_object();
+  out.end_array().end_object();
+  print_line(out.take());
+}
+
+void print_list_content(const revocation_list& x, uint64_t now_s) {
+  auto due = x.next_s > now_s ? "in " + show_duration(x.next_s - now_s)
+                              : show_duration(now_s - x.next_s) + " ago";
+  print_line("issuer        " + x.issuer + ", key " + x.signed_text.key_id + " ("
+             + x.signed_text.algorithm + ")");
+  print_line("serial        " + std::to_string(x.version.serial)
+             + (x.base == 0 ? ", a full list" : ", adds to list " + std::to_string(x.base)));
+  print_line("issued        " + show_time(x.issued_s));
+  print_line("next due      " + show_time(x.next_s) + " (" + due + ")");
+  print_line("entries       " + std::to_string(x.entries.size()));
+  // An entry is a hash: it tells what is revoked only to those who know the credential.
+  for (auto& entry : x.entries)
+    print_line("  " + crypto::hex(crypto::view(entry.id)) + " until " + show_time(entry.expires_s));
+}
+
+int show_list(const show_options& options, const std::string& text) {
+  auto x = parse_revocation_list(text);
+  if (!x)
+    return fail("credential show", x.error());
+  if (options.format.json())
+    write_list_content(**x);
+  else
+    print_list_content(**x, wall_now_ms() / 1'000);
+  return exit_done;
+}
+
+// -- show and verify ----------------------------------------------------------------------------
+
 int run_show(const show_options& options) {
-  auto x = read_credential(options.file);
+  auto text = read_text(options.file);
+  if (!text)
+    return fail("credential show", text.error());
+  *text = trimmed_end(std::move(*text));
+  if (text->find('~') != text->npos) // which no credential holds
+    return show_list(options, *text);
+  auto x = parse_credential(*text);
   if (!x)
     return fail("credential show", x.error());
   auto now_s = wall_now_ms() / 1'000;
@@ -108,18 +168,6 @@ int run_show(const show_options& options) {
   out.member("validity", validity_text(**x, now_s)).end_object();
   print_line(out.take());
   return exit_done;
-}
-
-expected<trust_anchors> read_anchors(const std::vector<std::string>& paths) {
-  trust_anchors result;
-  for (auto& path : paths) {
-    auto text = read_text(path);
-    if (!text)
-      return std::move(text.error());
-    if (auto error = result.add(*text))
-      return caf::make_error(code_of(error), path + ": " + detail_of(error));
-  }
-  return result;
 }
 
 /// Whether the holder may send from `source` to `target`; each may be empty.
@@ -202,8 +250,10 @@ int run_verify(const verify_options& options) {
 void add_credential_inspection(CLI::App& credential, command& chosen) {
   auto shown = std::make_shared<show_options>();
   auto show
-    = credential.add_subcommand("show", "Print what a credential says, without checking it");
-  show->add_option("FILE", shown->file, "the credential; - reads standard input")->required();
+    = credential.add_subcommand("show", "Print what a credential or a revocation list says, "
+                                        "without checking it");
+  show->add_option("FILE", shown->file, "the credential or list; - reads standard input")
+    ->required();
   shown->format.add_to(*show);
   show->callback([shown, &chosen] { chosen = [shown] { return run_show(*shown); }; });
 

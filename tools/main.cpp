@@ -65,8 +65,10 @@ void build(CLI::App& app, command& chosen) {
   add_serve_command(app, chosen);
   add_call_commands(app, chosen);
   add_query_commands(app, chosen);
+  add_revoke_command(app, chosen);
   add_trace_command(app, chosen);
   add_bench_command(app, chosen);
+  add_simulate_command(app, chosen);
   add_help_command(app, chosen);
 }
 

@@ -10,6 +10,7 @@
 #include <caf/io/middleman.hpp>
 #include <caf/send.hpp>
 
+#include <algorithm>
 #include <sys/socket.h>
 
 namespace rvi {
@@ -54,7 +55,6 @@ void json_rpc_state::start(std::shared_ptr<const json_rpc_config> x,
   self->link_to(callback);
   for (auto& socket : on)
     listeners.emplace_back(self->system(), socket, self->address());
-  self->delayed_send(self, std::chrono::milliseconds(config->tick_ms), atom::tick_v);
 }
 
 // The edge outlives its server and must hear of every end. Output nobody reads would keep the
@@ -73,10 +73,11 @@ void json_rpc_state::take(accepted_socket& x) {
   auto h = self->add_scribe(x.fd.release());
   auto c = std::make_unique<service_connection>(config->connection, std::move(who));
   c->local = x.uid.has_value();
-  c->last_event_ms = c->last_bytes_ms = now_ms;
+  c->last_event_ms = c->last_bytes_ms = now_ms();
   c->read_size = read_bytes_first;
   self->ack_writes(h, true);
   self->configure_read(h, caf::io::receive_policy::at_most(read_bytes_first));
+  watch(h, *c);
   connections[h] = std::move(c);
   counts.connections->set(double(connections.size()));
 }
@@ -87,6 +88,7 @@ void json_rpc_state::ended(handle h) {
     return;
   auto c = std::move(i->second);
   connections.erase(i);
+  due.erase({c->due_ms, h});
   forget(*c, c->transferred);
   counts.connections->set(double(connections.size()));
 }
@@ -144,6 +146,7 @@ void json_rpc_state::flush_one(handle h, service_connection& c) {
   } else if (c.codec.wants_close()) {
     close_orderly(h, c);
   }
+  watch(h, c); // what was answered is idle now
 }
 
 /// What is in the buffers still leaves, then the peer should close; until then what it sends is
@@ -151,7 +154,7 @@ void json_rpc_state::flush_one(handle h, service_connection& c) {
 /// no use: it closes at once, tells nobody, and waits for ever for a peer that does not read.
 void json_rpc_state::close_orderly(handle h, service_connection& c) {
   c.closing = true;
-  c.closing_ms = now_ms;
+  c.closing_ms = now_ms();
   forget(c, c.appended);
   if (c.transferred == c.appended)
     ::shutdown(descriptor(h), SHUT_WR);
@@ -159,27 +162,66 @@ void json_rpc_state::close_orderly(handle h, service_connection& c) {
 
 /// Ends a connection whose peer cannot be waited for. The broker hears of it as of any other end.
 void json_rpc_state::abort(handle h, service_connection& c) {
-  c.closing = true;
-  c.closing_ms = now_ms;
+  c.closing = c.cut = true;
   ::shutdown(descriptor(h), SHUT_RDWR);
   forget(c, c.transferred);
 }
 
-void json_rpc_state::check_deadlines() {
-  using std::chrono::milliseconds;
+uint64_t json_rpc_state::now_ms() const {
   auto passed = self->clock().now() - started;
-  now_ms = uint64_t(std::chrono::duration_cast<milliseconds>(passed).count());
-  for (auto& [h, c] : connections)
-    check_deadline(h, *c);
+  return uint64_t(std::chrono::duration_cast<std::chrono::milliseconds>(passed).count());
+}
+
+uint64_t json_rpc_state::deadline_ms(const service_connection& c) const {
+  if (c.closing)
+    return c.cut ? 0 : c.closing_ms + config->linger_ms;
+  if (c.websocket)
+    return std::min(c.last_bytes_ms + config->pong_timeout_ms,
+                    std::max(c.last_bytes_ms, c.last_ping_ms) + config->ping_interval_ms);
+  if (c.codec.unanswered() > 0)
+    return 0;
+  return c.last_event_ms + (c.idle_before ? config->handshake_timeout_ms : config->idle_timeout_ms);
+}
+
+void json_rpc_state::watch(handle h, service_connection& c) {
+  auto at = deadline_ms(c);
+  if (at == 0 || (c.due_ms != 0 && c.due_ms <= at))
+    return;
+  auto now = now_ms();
+  auto grain = std::max<uint64_t>(config->tick_ms, 1);
+  at = (std::max(at, now + 1) + grain - 1) / grain * grain;
+  if (c.due_ms != 0 && c.due_ms <= at)
+    return;
+  due.erase({c.due_ms, h});
+  c.due_ms = at;
+  due.emplace(at, h);
+  timer.arm(self, now, due.begin()->first);
+}
+
+void json_rpc_state::check_deadlines() {
+  timer.fired();
+  auto now = now_ms();
+  while (!due.empty() && due.begin()->first <= now) {
+    auto h = due.begin()->second;
+    due.erase(due.begin());
+    auto& c = *connections.find(h)->second;
+    c.due_ms = 0;
+    check_deadline(h, c);
+    watch(h, c);
+  }
   flush();
-  self->delayed_send(self, milliseconds(config->tick_ms), atom::tick_v);
+  if (!due.empty())
+    timer.arm(self, now, due.begin()->first);
 }
 
 void json_rpc_state::check_deadline(handle h, service_connection& c) {
-  auto over = [this](uint64_t since, uint64_t limit) { return now_ms - since > limit; };
+  auto now = now_ms();
+  auto over = [now](uint64_t since, uint64_t limit) { return now - since >= limit; };
   if (c.closing) {
-    if (over(c.closing_ms, config->linger_ms))
+    if (!c.cut && over(c.closing_ms, config->linger_ms)) {
+      c.cut = true;
       ::shutdown(descriptor(h), SHUT_RDWR);
+    }
     return;
   }
   auto silent = false;
@@ -187,7 +229,7 @@ void json_rpc_state::check_deadline(handle h, service_connection& c) {
     silent = over(c.last_bytes_ms, config->pong_timeout_ms);
     if (!silent && over(c.last_bytes_ms, config->ping_interval_ms)
         && over(c.last_ping_ms, config->ping_interval_ms)) {
-      c.last_ping_ms = now_ms;
+      c.last_ping_ms = now;
       c.codec.send_ping();
       mark(h, c);
     }

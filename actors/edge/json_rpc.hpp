@@ -35,7 +35,7 @@ struct json_rpc_config {
   uint64_t ping_interval_ms = 15'000; // WebSocket: silence before a ping
   uint64_t pong_timeout_ms = 45'000;  // WebSocket: silence before the end
   uint64_t linger_ms = 5'000;         // an orderly close waits so long for the peer
-  uint64_t tick_ms = 1'000;           // resolution of the deadlines
+  uint64_t tick_ms = 1'000;           // deadlines this close to each other share a wake-up
   time_source_ptr time = system_time();
   std::shared_ptr<metrics::registry> metrics; // null: one of its own
   service_edge_actor edge;

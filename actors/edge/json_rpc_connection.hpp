@@ -75,6 +75,8 @@ public:
   uint64_t last_bytes_ms = 0;
   uint64_t last_ping_ms = 0;
   uint64_t closing_ms = 0;
+  uint64_t due_ms = 0;     // of its entry in the server's `due`; 0: it has none
+  bool cut = false;        // closed both ways: nothing is waited for
   bool idle_before = true; // not one whole request yet
   size_t read_size = 0;
 

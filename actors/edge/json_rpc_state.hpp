@@ -6,11 +6,14 @@
 
 #include "actors/edge/json_rpc.hpp"
 #include "actors/sockets/sockets.hpp"
+#include "actors/wake_timer.hpp"
 
 #include <caf/io/broker.hpp>
 
 #include <memory>
+#include <set>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace rvi {
@@ -41,6 +44,13 @@ struct json_rpc_state {
   void transferred(handle h, uint64_t written);
   void check_deadlines();
   void check_deadline(handle h, service_connection& c);
+  /// When there is something to do about this connection if nothing comes before; 0: never.
+  uint64_t deadline_ms(const service_connection& c) const;
+  /// Sees to it that its deadline is met. Traffic moves that away and needs no call: the wake-up
+  /// finds nothing due and is set anew.
+  void watch(handle h, service_connection& c);
+  /// Steady time since the start.
+  uint64_t now_ms() const;
 
   // json_rpc_traffic.cpp: what they carry
   void receive(handle h, const std::vector<char>& bytes);
@@ -75,8 +85,9 @@ struct json_rpc_state {
   json_rpc_actor callback;
   std::unordered_map<handle, std::unique_ptr<service_connection>> connections;
   std::unordered_map<client_id, handle> clients;
-  std::vector<handle> dirty; // output waits
-  uint64_t now_ms = 0;       // steady time since the start, at the last tick or read
+  std::vector<handle> dirty;                 // output waits
+  std::set<std::pair<uint64_t, handle>> due; // when to look at whom, at the latest; see due_ms
+  wake_timer timer;
   caf::actor_clock::time_point started;
 };
 

@@ -34,7 +34,7 @@ void json_rpc_state::receive(handle h, const std::vector<char>& bytes) {
   if (i == connections.end() || i->second->closing)
     return;
   auto& c = *i->second;
-  c.last_bytes_ms = now_ms;
+  c.last_bytes_ms = now_ms();
   if (bytes.size() == c.read_size && c.read_size < read_bytes_busy) {
     c.read_size = read_bytes_busy;
     self->configure_read(h, caf::io::receive_policy::at_most(read_bytes_busy));
@@ -49,7 +49,7 @@ void json_rpc_state::receive(handle h, const std::vector<char>& bytes) {
 void json_rpc_state::read_events(handle h, service_connection& c) {
   text_effects effects;
   while (auto event = c.codec.next()) {
-    c.last_event_ms = now_ms;
+    c.last_event_ms = c.last_bytes_ms; // they came just now
     c.idle_before = false;
     if (auto x = std::get_if<http::request>(&*event)) {
       serve(h, c, *x, effects);
@@ -89,7 +89,7 @@ void json_rpc_state::serve(handle h, service_connection& c, http::request& x,
 void json_rpc_state::upgrade(handle h, service_connection& c, const http::request& x) {
   c.websocket = next_client();
   clients.emplace(*c.websocket, h);
-  c.last_ping_ms = now_ms;
+  c.last_ping_ms = c.last_bytes_ms;
   c.codec.accept_websocket(x.sequence);
 }
 

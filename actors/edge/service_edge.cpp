@@ -352,7 +352,6 @@ service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
   self->request(st.config.authorization, caf::infinite, atom::read_v).then([&st](atom::done) {
     st.self->send(st.config.store_and_forward, atom::attach_v, service_edge_actor{st.self});
   });
-  self->delayed_send(self, st.config.tick, atom::tick_v);
   return {
     [&st](atom::call, std::vector<service_call>& xs) { st.take(std::move(xs)); },
     [&st](atom::receipt, std::vector<receipt>& xs) { st.receipts(std::move(xs)); },
@@ -363,8 +362,8 @@ service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
     [&st](atom::attach, json_rpc_actor& server) { st.server = std::move(server); },
     [&st](atom::attach, data_link_actor& data_link) { st.data_link = std::move(data_link); },
     [&st](atom::tick) {
+      st.timer.fired();
       st.forget_old();
-      st.self->delayed_send(st.self, st.config.tick, atom::tick_v);
     },
   };
 }

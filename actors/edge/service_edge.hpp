@@ -6,6 +6,7 @@
 #pragma once
 
 #include "actors/node/context.hpp"
+#include "actors/wake_timer.hpp"
 #include "messages/actors.hpp"
 
 #include <caf/stateful_actor.hpp>
@@ -33,7 +34,6 @@ struct service_edge_config {
   std::vector<std::string> callback_hosts; // as in service_callback_config
   std::vector<uint16_t> own_ports;
   size_t open_requests_max = 100'000; // rpcs handed over and not answered
-  std::chrono::milliseconds tick{1'000};
 };
 
 struct service_edge_state {
@@ -97,6 +97,8 @@ struct service_edge_state {
   void receipts(std::vector<receipt> xs);
   void unknown_outcomes(const batch& requests);
   void client_closed(client_id client);
+  /// Remembers until when an open request may be asked about.
+  void forget_at(uint64_t wall_ms);
   void forget_old();
 
   service_edge_actor::pointer self;
@@ -112,6 +114,7 @@ struct service_edge_state {
   std::map<client_id, std::set<std::string>> clients;
   std::map<transaction_id, caller> synchronous;
   std::map<transaction_id, open_request> open;
+  wake_timer timer;
   std::shared_ptr<std::string> link_status_text;
   metrics::counter* calls = nullptr;
   metrics::counter* refused = nullptr;

@@ -13,6 +13,7 @@ namespace rvi {
 namespace {
 
 constexpr const char* component = "service-edge";
+constexpr uint64_t forget_interval_ms = 1'000;
 
 } // namespace
 
@@ -59,8 +60,10 @@ void service_edge_state::dispatch_one(const envelope_ptr& request, std::vector<i
     return;
   }
   node.record(header.id, 18, false, held->first);
-  if (rpc)
+  if (rpc) {
     open[header.id] = {request, held->second.principal};
+    forget_at(header.expires_ms + ledger::remember_ms + 1);
+  }
   node.record(header.id, 19, false, "forward to service");
   going.push_back({held->second.client, held->second.network_address, request});
 }
@@ -137,11 +140,25 @@ void service_edge_state::client_closed(client_id client) {
   clients.erase(names);
 }
 
+void service_edge_state::forget_at(uint64_t wall_ms) {
+  auto& time = *config.node->time;
+  auto wall = time.wall_ms();
+  auto left = wall_ms > wall ? wall_ms - wall : 0;
+  // All that is over is looked for at once: no more often than this.
+  timer.arm(self, time.boot_ms(), time.boot_ms() + std::max(left, forget_interval_ms));
+}
+
 void service_edge_state::forget_old() {
   auto now = config.node->time->wall_ms();
-  std::erase_if(open, [now](auto& x) {
-    return x.second.content->header.expires_ms + ledger::remember_ms < now;
+  auto next = UINT64_MAX;
+  std::erase_if(open, [&](auto& x) {
+    auto until = x.second.content->header.expires_ms + ledger::remember_ms;
+    if (until >= now)
+      next = std::min(next, until + 1);
+    return until < now;
   });
+  if (!open.empty())
+    forget_at(next);
 }
 
 } // namespace rvi

@@ -4,11 +4,62 @@
 
 #include "actors/edge/service_edge.hpp"
 #include "messages/name.hpp"
+#include "messages/revocation.hpp"
 #include "runtime/json/json.hpp"
+#include "runtime/observe/log.hpp"
 
 #include <algorithm>
 
 namespace rvi {
+
+namespace {
+
+constexpr const char* component = "service-edge";
+
+/// HLD 9.5. Who has entered which list stays in the log, whether or not it was taken.
+struct entered_list {
+  service_edge_state& edge;
+  service_edge_state::caller to;
+  std::string principal;
+  std::string issuer;
+  uint64_t serial = 0;
+
+  void taken() const {
+    log::info(component, "revocation list entered",
+              {{"principal", principal}, {"issuer", issuer}, {"serial", serial}});
+    json::writer out;
+    out.begin_object()
+      .member("status", "ok")
+      .member("issuer", issuer)
+      .member("serial", serial)
+      .end_object();
+    edge.answer(to, json_result{out.take()});
+    edge.flush_answers();
+  }
+
+  void refused(caf::error why) const {
+    log::warning(component, "revocation list refused",
+                 {{"principal", principal},
+                  {"issuer", issuer},
+                  {"serial", serial},
+                  {"reason", describe(why)}});
+    edge.refuse(to, std::move(why));
+    edge.flush_answers();
+  }
+};
+
+void enter_list(service_edge_state& edge, const service_call& from, const std::string& text) {
+  entered_list x{edge, {from.client, from.token}, from.principal.name, {}, 0};
+  auto list = parse_revocation_list(text);
+  if (!list)
+    return x.refused(std::move(list.error()));
+  x.issuer = (*list)->issuer;
+  x.serial = (*list)->version.serial;
+  edge.self->request(edge.config.authorization, caf::infinite, atom::revoke_v, text)
+    .then([x](atom::done) { x.taken(); }, [x](caf::error& why) { x.refused(std::move(why)); });
+}
+
+} // namespace
 
 void service_edge_state::do_get_address(const service_call& from) {
   json::writer out;
@@ -80,6 +131,8 @@ void service_edge_state::do_administration(const service_call& from, const admin
     return links_of(to);
   if (x.method == "get_status")
     return status_of(to);
+  if (x.method == "revoke")
+    return enter_list(*this, from, x.argument);
   self->request(config.service_discovery, caf::infinite, atom::status_v)
     .then([this, to](std::string& text) {
       answer(to, json_result{std::move(text)});

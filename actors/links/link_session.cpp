@@ -6,11 +6,14 @@
 
 #include <caf/send.hpp>
 
+#include <algorithm>
+
 namespace rvi {
 
 namespace {
 constexpr const char* component = "link";
-}
+constexpr uint64_t silence_periods = 3; // of keepalive, then the peer is given up
+} // namespace
 
 link_session::link_session(link_session_config config, link_actor self)
   : config_(std::move(config)),
@@ -25,6 +28,7 @@ const verifier_actor& link_session::verifier() const {
 
 void link_session::start(session_binding binding) {
   binding_ = std::move(binding);
+  binding_.started_ms = started_ms_;
   heard_ms_ = config_.services.node->time->boot_ms();
   // The dialling side shows itself first; the other answers once it has seen who it is.
   if (binding_.client)
@@ -104,11 +108,25 @@ void link_session::take(peer_chain x) {
   caf::anon_send(config_.services.authorization, atom::learn_v, std::move(x.credentials), self_);
 }
 
+void link_session::take(peer_revocations x) {
+  caf::anon_send(config_.services.authorization, atom::revoke_v, self_, std::move(x.lists));
+}
+
+void link_session::take(peer_token x) {
+  caf::anon_send(config_.services.authorization, atom::rotate_v, self_, x.counter,
+                 std::move(x.token));
+}
+
+void link_session::take(peer_token_kept x) {
+  caf::anon_send(config_.services.authorization, atom::confirm_v, self_, x.counter);
+}
+
 void link_session::take(peer_pong) {
   if (ping_us_ == 0)
     return;
   round_trip_us_ = config_.services.node->time->boot_us() - ping_us_;
   ping_us_ = 0;
+  caf::anon_send(config_.services.data_link, atom::status_v, config_.number, round_trip_us_);
 }
 
 void link_session::take(peer_bye x) {
@@ -127,6 +145,7 @@ void link_session::take(session_up) {
   info.authorized_us = authorized_us_;
   info.up_us = config_.services.node->time->boot_us();
   caf::anon_send(config_.services.data_link, atom::link_up_v, self_, std::move(info));
+  caf::anon_send(config_.services.authorization, atom::link_up_v, self_);
 }
 
 // -- answers of the node ------------------------------------------------------------------------
@@ -194,6 +213,18 @@ void link_session::credentials_known() {
     caf::anon_send(verifier(), atom::verify_v, self_, config_.number, peer_, std::move(bytes));
 }
 
+void link_session::revocations(const std::vector<std::string>& lists) {
+  session_.revocations(lists);
+}
+
+void link_session::clone_token(uint64_t counter, const std::string& token) {
+  session_.clone_token(counter, token);
+}
+
+void link_session::clone_token_kept(uint64_t counter) {
+  session_.clone_token_kept(counter);
+}
+
 void link_session::known() {
   known_ = true;
   caf::anon_send(config_.services.store_and_forward, atom::credit_v, config_.number,
@@ -217,7 +248,9 @@ void link_session::tick() {
     close("idle", "");
     return;
   }
-  if (now - heard_ms_ >= 3 * config_.keepalive_ms) {
+  if (config_.keepalive_ms == 0)
+    return;
+  if (now - heard_ms_ >= silence_periods * config_.keepalive_ms) {
     close("timeout", "the peer is silent");
     return;
   }
@@ -225,6 +258,24 @@ void link_session::tick() {
     ping_us_ = config_.services.node->time->boot_us();
     session_.ping(ping_us_);
   }
+}
+
+std::optional<uint64_t> link_session::next_deadline_ms() const {
+  if (ended_)
+    return std::nullopt;
+  if (!session_.is_up())
+    return started_ms_ + config_.authorize_ms_max;
+  auto now = config_.services.node->time->boot_ms();
+  auto wall = config_.services.node->time->wall_ms();
+  auto left = peer_.expires_ms > wall ? peer_.expires_ms - wall : 0;
+  auto result = now + std::min<uint64_t>(left, UINT64_MAX - now);
+  if (config_.idle_ms != 0)
+    result = std::min(result, traffic_ms_ + config_.idle_ms);
+  if (config_.keepalive_ms != 0) {
+    auto periods = ping_us_ == 0 ? 1 : silence_periods;
+    result = std::min(result, heard_ms_ + periods * config_.keepalive_ms);
+  }
+  return result;
 }
 
 } // namespace rvi

@@ -10,6 +10,7 @@
 #include "messages/actors.hpp"
 
 #include <deque>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,7 +34,7 @@ struct link_session_config {
   bool dialled = false;
   native_session_limits limits;
   uint64_t authorize_ms_max = 10'000; // until the session is up
-  uint64_t keepalive_ms = 30'000;     // silence before a ping
+  uint64_t keepalive_ms = 30'000;     // silence before a ping; 0: none
   uint64_t idle_ms = 0;               // without traffic; 0: never torn down
   uint64_t parked_batches_max = 8;    // waiting for a credential
 };
@@ -56,9 +57,14 @@ public:
   void learn(const std::vector<std::string>& credentials);
   void unknown_credential(std::string batch_bytes, const std::string& hash);
   void credentials_known();
+  void revocations(const std::vector<std::string>& lists);
+  void clone_token(uint64_t counter, const std::string& token);
+  void clone_token_kept(uint64_t counter);
   void known();
   void close(std::string_view reason, std::string_view detail);
   void tick();
+  /// When `tick` has something to do next (boot time). Traffic moves it further away.
+  std::optional<uint64_t> next_deadline_ms() const;
 
   /// Frames to send.
   std::string take_output() { return session_.take_output(); }
@@ -76,6 +82,9 @@ private:
   void take(peer_credit x);
   void take(peer_needs x);
   void take(peer_chain x);
+  void take(peer_revocations x);
+  void take(peer_token x);
+  void take(peer_token_kept x);
   void take(peer_pong x);
   void take(peer_bye x);
   void take(session_up x);

@@ -2,19 +2,20 @@
 
 #include "actors/links/loopback_link.hpp"
 
+#include "actors/links/watch_owner.hpp"
+#include "actors/wake_timer.hpp"
 #include "runtime/crypto/crypto.hpp"
 
 namespace rvi {
 
 namespace {
 
-constexpr std::chrono::seconds tick_interval{1};
-
 struct loopback_session_config {
   link_session_config link;
   std::string own_spki;
   std::string exporter;
   std::string network_address;
+  std::shared_ptr<loopback_hub> hub;
   caf::actor owner;
 };
 
@@ -24,7 +25,7 @@ struct loopback_session_state {
 
   void connect(const caf::actor& x, const std::string& peer_spki) {
     peer = x;
-    self->monitor(peer);
+    config.hub->watch(self, peer);
     link->start(
       {config.link.dialled, config.own_spki, peer_spki, config.exporter, config.network_address});
     flush();
@@ -33,15 +34,18 @@ struct loopback_session_state {
   void flush() {
     auto bytes = link->take_output();
     if (!bytes.empty() && peer)
-      self->send(peer, atom::received_v, std::move(bytes));
+      config.hub->carry(caf::actor{self}, peer, std::move(bytes));
     if (link->ended())
       self->quit(caf::make_error(ec::link_down, link->reason()));
+    else
+      timer.arm(self, config.link.services.node->time->boot_ms(), link->next_deadline_ms());
   }
 
   caf::event_based_actor* self;
   loopback_session_config config;
   std::optional<link_session> link;
   caf::actor peer;
+  wake_timer timer;
 };
 
 caf::behavior loopback_session(caf::stateful_actor<loopback_session_state>* self,
@@ -49,12 +53,13 @@ caf::behavior loopback_session(caf::stateful_actor<loopback_session_state>* self
   auto& st = self->state;
   st.config = std::move(config);
   st.link.emplace(st.config.link, caf::actor_cast<link_actor>(caf::actor{self}));
-  self->monitor(st.config.owner);
+  watch_owner(self, st.config.owner);
+  self->attach_functor([hub = st.config.hub, address = self->address()] { hub->ended(address); });
   self->set_down_handler([&st](const caf::down_msg&) {
     st.link->close("shutdown", "");
     st.flush();
   });
-  self->delayed_send(self, tick_interval, atom::tick_v);
+  st.flush();
   // Each message may produce frames; they go at once, as on a socket.
   auto then_flush = [&st](auto&& work) {
     work(*st.link);
@@ -93,24 +98,67 @@ caf::behavior loopback_session(caf::stateful_actor<loopback_session_state>* self
     },
     [=](atom::done) { then_flush([](link_session& x) { x.credentials_known(); }); },
     [=](atom::link_up) { then_flush([](link_session& x) { x.known(); }); },
+    [=](atom::revoke, const std::vector<std::string>& lists) {
+      then_flush([&](link_session& x) { x.revocations(lists); });
+    },
+    [=](atom::rotate, uint64_t counter, const std::string& token) {
+      then_flush([&](link_session& x) { x.clone_token(counter, token); });
+    },
+    [=](atom::confirm, uint64_t counter) {
+      then_flush([&](link_session& x) { x.clone_token_kept(counter); });
+    },
     [=](atom::close, const std::string& reason, const std::string& detail) {
       then_flush([&](link_session& x) { x.close(reason, detail); });
     },
-    [=](atom::tick) {
+    [=, &st](atom::tick) {
+      st.timer.fired();
       then_flush([](link_session& x) { x.tick(); });
-      self->delayed_send(self, tick_interval, atom::tick_v);
     },
   };
 }
 
 } // namespace
 
+// -- the network ----------------------------------------------------------------------------------
+
+std::string loopback_hub::kind(const std::string&, const std::string&) const {
+  return "loopback";
+}
+
+bool loopback_hub::answers(const std::string&, const std::string& to) const {
+  return find(to) != nullptr;
+}
+
+void loopback_hub::call(const std::string& from, const std::string& to, const caf::actor& dialling,
+                        const std::string& spki, const std::string& exporter) {
+  if (auto driver = find(to))
+    caf::anon_send(driver, atom::connected_v, dialling, spki, exporter, from);
+}
+
+void loopback_hub::answer(const caf::actor& dialling, const caf::actor& answering,
+                          const std::string& spki) {
+  caf::anon_send(dialling, atom::connected_v, answering, spki);
+}
+
+void loopback_hub::carry(const caf::actor&, const caf::actor& to, std::string bytes) {
+  caf::anon_send(to, atom::received_v, std::move(bytes));
+}
+
+void loopback_hub::watch(caf::event_based_actor* session, const caf::actor& peer) {
+  session->monitor(peer);
+}
+
+void loopback_hub::ended(const caf::actor_addr&) {}
+
+// -- the driver -----------------------------------------------------------------------------------
+
 caf::actor
-loopback_link_state::spawn_session(uint64_t number, bool dialled, const std::string& exporter) {
+loopback_link_state::spawn_session(uint64_t number, bool dialled, const std::string& exporter,
+                                   const std::string& peer_address) {
   loopback_session_config x;
   x.link.services = config.services;
   x.link.number = number;
-  x.link.kind = "loopback";
+  x.link.kind = config.hub->kind(config.address, peer_address);
   x.link.dialled = dialled;
   x.link.limits = config.limits;
   x.link.authorize_ms_max = config.authorize_ms_max;
@@ -118,7 +166,9 @@ loopback_link_state::spawn_session(uint64_t number, bool dialled, const std::str
   x.link.idle_ms = config.idle_ms;
   x.own_spki = config.own_spki;
   x.exporter = exporter;
-  x.network_address = config.address;
+  if (config.advertised)
+    x.network_address = config.address;
+  x.hub = config.hub;
   x.owner = caf::actor{self};
   auto session = self->system().spawn(loopback_session, std::move(x));
   self->monitor(session);
@@ -127,22 +177,21 @@ loopback_link_state::spawn_session(uint64_t number, bool dialled, const std::str
 }
 
 void loopback_link_state::dial(uint64_t number, const std::string& address) {
-  auto driver = config.hub->find(address);
-  if (!driver) {
+  if (!config.hub->answers(config.address, address)) {
     self->send(config.services.data_link, atom::closed_v, number, "nobody answers at " + address);
     return;
   }
   auto exporter = crypto::random_bytes(32);
-  auto session = spawn_session(number, true, exporter);
-  self->send(driver, atom::connected_v, session, config.own_spki, exporter);
+  auto session = spawn_session(number, true, exporter, address);
+  config.hub->call(config.address, address, session, config.own_spki, exporter);
 }
 
 void loopback_link_state::accept(const caf::actor& peer, const std::string& peer_spki,
-                                 const std::string& exporter) {
+                                 const std::string& exporter, const std::string& from) {
   auto number = config.services.node->link_numbers->fetch_add(1);
-  auto session = spawn_session(number, false, exporter);
+  auto session = spawn_session(number, false, exporter, from);
   self->send(session, atom::connected_v, peer, peer_spki);
-  self->send(peer, atom::connected_v, session, config.own_spki);
+  config.hub->answer(peer, session, config.own_spki);
 }
 
 void loopback_link_state::session_ended(const caf::down_msg& x) {
@@ -165,7 +214,8 @@ loopback_link(caf::stateful_actor<loopback_link_state>* self, loopback_link_conf
   return {
     [&st](atom::setup, uint64_t number, const std::string& address) { st.dial(number, address); },
     [&st](atom::connected, const caf::actor& peer, const std::string& peer_spki,
-          const std::string& exporter) { st.accept(peer, peer_spki, exporter); },
+          const std::string& exporter,
+          const std::string& from) { st.accept(peer, peer_spki, exporter, from); },
     [](atom::reload) { return atom::done_v; },
   };
 }

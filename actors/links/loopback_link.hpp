@@ -19,9 +19,12 @@
 
 namespace rvi {
 
-/// Who answers at which address.
+/// Who answers at which address, and how what is sent gets there: here at once. A simulated network
+/// delays, loses and ends it.
 class loopback_hub {
 public:
+  virtual ~loopback_hub() = default;
+
   void join(const std::string& address, caf::actor driver) {
     std::lock_guard guard{mutex_};
     drivers_[address] = std::move(driver);
@@ -36,6 +39,30 @@ public:
     return i == drivers_.end() ? caf::actor{} : i->second;
   }
 
+  /// What links between these two are, for reports.
+  virtual std::string kind(const std::string& from, const std::string& to) const;
+
+  /// False: nobody takes a call there.
+  virtual bool answers(const std::string& from, const std::string& to) const;
+
+  /// Asks the driver at `to` for a session with `dialling`: (connected, dialling, SPKI, exporter,
+  /// from).
+  virtual void call(const std::string& from, const std::string& to, const caf::actor& dialling,
+                    const std::string& spki, const std::string& exporter);
+
+  /// Tells the dialling session about the one that answers it: (connected, answering, SPKI).
+  virtual void
+  answer(const caf::actor& dialling, const caf::actor& answering, const std::string& spki);
+
+  /// Takes bytes from one session to the other: (received, bytes).
+  virtual void carry(const caf::actor& from, const caf::actor& to, std::string bytes);
+
+  /// Lets a session know when its peer has ended.
+  virtual void watch(caf::event_based_actor* session, const caf::actor& peer);
+
+  /// This session is no more.
+  virtual void ended(const caf::actor_addr& session);
+
 private:
   mutable std::mutex mutex_;
   std::map<std::string, caf::actor> drivers_;
@@ -44,7 +71,8 @@ private:
 struct loopback_link_config {
   link_services services;
   std::shared_ptr<loopback_hub> hub;
-  std::string address; // ours, with its prefix
+  std::string address;    // ours, with its prefix
+  bool advertised = true; // peers are told it
   std::string own_spki;
   native_session_limits limits;
   uint64_t authorize_ms_max = 10'000;
@@ -57,8 +85,10 @@ struct loopback_link_state {
   explicit loopback_link_state(caf::event_based_actor* self) : self(self) {}
 
   void dial(uint64_t number, const std::string& address);
-  void accept(const caf::actor& peer, const std::string& peer_spki, const std::string& exporter);
-  caf::actor spawn_session(uint64_t number, bool dialled, const std::string& exporter);
+  void accept(const caf::actor& peer, const std::string& peer_spki, const std::string& exporter,
+              const std::string& from);
+  caf::actor spawn_session(uint64_t number, bool dialled, const std::string& exporter,
+                           const std::string& peer_address);
   void session_ended(const caf::down_msg& x);
 
   caf::event_based_actor* self;

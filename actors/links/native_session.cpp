@@ -13,6 +13,8 @@ namespace rvi {
 
 namespace {
 
+constexpr size_t clone_token_bytes = 32;
+
 caf::error too_early(const char* what) {
   return caf::make_error(ec::unauthorized, std::string{what} + " before its time");
 }
@@ -103,6 +105,18 @@ caf::error native_session::take_admitted(const wire::Frame& frame) {
       return {};
     case wire::Frame::kCredentialChain:
       return take_chain(frame);
+    case wire::Frame::kRevocations:
+      events_.emplace_back(
+        peer_revocations{{frame.revocations().lists().begin(), frame.revocations().lists().end()}});
+      return {};
+    case wire::Frame::kCloneToken:
+      if (frame.clone_token().token().size() != clone_token_bytes)
+        return caf::make_error(ec::malformed, std::string{"a token has 32 bytes"});
+      events_.emplace_back(peer_token{frame.clone_token().counter(), frame.clone_token().token()});
+      return {};
+    case wire::Frame::kCloneTokenKept:
+      events_.emplace_back(peer_token_kept{frame.clone_token_kept().counter()});
+      return {};
     default:
       return caf::make_error(ec::malformed, std::string{"a frame this node does not take"});
   }
@@ -263,6 +277,28 @@ void native_session::credentials(const std::vector<std::string>& texts) {
   frame.mutable_credential_chain();
   for (auto& x : texts)
     frame.mutable_credential_chain()->add_credentials(x);
+  append(frame);
+}
+
+void native_session::revocations(const std::vector<std::string>& lists) {
+  for (auto& text : lists) {
+    wire::Frame frame;
+    frame.mutable_revocations()->add_lists(text);
+    if (frame.ByteSizeLong() <= peer_frame_bytes_max_)
+      append(frame);
+  }
+}
+
+void native_session::clone_token(uint64_t counter, const std::string& token) {
+  wire::Frame frame;
+  frame.mutable_clone_token()->set_counter(counter);
+  frame.mutable_clone_token()->set_token(token);
+  append(frame);
+}
+
+void native_session::clone_token_kept(uint64_t counter) {
+  wire::Frame frame;
+  frame.mutable_clone_token_kept()->set_counter(counter);
   append(frame);
 }
 

@@ -49,6 +49,18 @@ struct peer_needs {
 struct peer_chain {
   std::vector<std::string> credentials;
 };
+struct peer_revocations {
+  std::vector<std::string> lists;
+};
+/// HLD 3.2.7: what we are to prove to hold next time.
+struct peer_token {
+  uint64_t counter = 0;
+  std::string token; // 32 bytes
+};
+/// The peer keeps the token with this number.
+struct peer_token_kept {
+  uint64_t counter = 0;
+};
 struct peer_pong {
   uint64_t nonce = 0;
 };
@@ -59,9 +71,9 @@ struct peer_bye {
 /// Both sides are authorized and announced.
 struct session_up {};
 
-using session_event
-  = std::variant<peer_authorize, peer_announce, peer_batch, peer_custody, peer_credit, peer_needs,
-                 peer_chain, peer_pong, peer_bye, session_up>;
+using session_event = std::variant<peer_authorize, peer_announce, peer_batch, peer_custody,
+                                   peer_credit, peer_needs, peer_chain, peer_revocations,
+                                   peer_token, peer_token_kept, peer_pong, peer_bye, session_up>;
 
 class native_session {
 public:
@@ -84,6 +96,10 @@ public:
   void custody(const custody_report& x);
   void need_credential(const std::string& hash);
   void credentials(const std::vector<std::string>& texts);
+  /// Signed lists, a frame each; those beyond the peer's frames are left out.
+  void revocations(const std::vector<std::string>& lists);
+  void clone_token(uint64_t counter, const std::string& token);
+  void clone_token_kept(uint64_t counter);
   void ping(uint64_t nonce);
   void bye(std::string_view reason, std::string_view detail);
 

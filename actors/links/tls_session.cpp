@@ -2,6 +2,7 @@
 
 #include "actors/links/tls_session.hpp"
 
+#include "actors/links/watch_owner.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <sys/socket.h>
@@ -15,7 +16,6 @@ constexpr const char* component = "tls-link";
 constexpr size_t read_bytes_idle = 4 * 1'024;
 constexpr size_t read_bytes_busy = 64 * 1'024;
 constexpr std::string_view exporter_label = "EXPORTER-rvi-2";
-constexpr std::chrono::seconds tick_interval{1};
 constexpr uint64_t linger_ms = 1'000;
 constexpr uint64_t unsent_bytes_max = uint64_t{64} << 20; // credit keeps an honest peer far below
 
@@ -80,6 +80,8 @@ void tls_session_state::flush() {
     end(link->reason());
   else if (appended - transferred > unsent_bytes_max)
     end("the peer does not read");
+  else
+    timer.arm(self, now_ms(), link->next_deadline_ms());
 }
 
 void tls_session_state::send_output() {
@@ -96,7 +98,7 @@ void tls_session_state::end(const std::string& why) {
   if (over)
     return;
   over = true;
-  over_ms = config.link.services.node->time->boot_ms();
+  over_ms = now_ms();
   reason = why;
   if (tls)
     send_output();
@@ -105,6 +107,26 @@ void tls_session_state::end(const std::string& why) {
               {{"link", config.link.number}, {"address", config.address}, {"reason", why}});
   if (transferred == appended)
     leave();
+  else
+    timer.arm(self, over_ms, over_ms + linger_ms);
+}
+
+void tls_session_state::wake() {
+  timer.fired();
+  if (left)
+    return;
+  link->tick();
+  flush();
+  if (!over)
+    return;
+  if (now_ms() - over_ms >= linger_ms)
+    leave();
+  else
+    timer.arm(self, now_ms(), over_ms + linger_ms);
+}
+
+uint64_t tls_session_state::now_ms() const {
+  return config.link.services.node->time->boot_ms();
 }
 
 void tls_session_state::transferred_more(uint64_t bytes) {
@@ -123,13 +145,12 @@ void tls_session_state::leave() {
 
 caf::behavior tls_session(tls_session_broker* self, tls_session_config config) {
   auto& st = self->state;
-  self->monitor(config.owner);
+  watch_owner(self, config.owner);
   self->set_down_handler([&st](const caf::down_msg&) {
     st.link->close("shutdown", "");
     st.flush();
   });
   st.start(std::move(config));
-  self->delayed_send(self, tick_interval, atom::tick_v);
   return {
     [&st](const caf::io::new_data_msg& x) { st.receive(x.buf); },
     [&st](const caf::io::data_transferred_msg& x) { st.transferred_more(x.written); },
@@ -171,19 +192,23 @@ caf::behavior tls_session(tls_session_broker* self, tls_session_config config) {
     },
     [&st](atom::done) { st.link->credentials_known(); },
     [&st](atom::link_up) { st.link->known(); },
+    [&st](atom::revoke, const std::vector<std::string>& lists) {
+      st.link->revocations(lists);
+      st.flush();
+    },
+    [&st](atom::rotate, uint64_t counter, const std::string& token) {
+      st.link->clone_token(counter, token);
+      st.flush();
+    },
+    [&st](atom::confirm, uint64_t counter) {
+      st.link->clone_token_kept(counter);
+      st.flush();
+    },
     [&st](atom::close, const std::string& reason, const std::string& detail) {
       st.link->close(reason, detail);
       st.flush();
     },
-    [&st](atom::tick) {
-      st.link->tick();
-      st.flush();
-      auto now = st.config.link.services.node->time->boot_ms();
-      if (st.over && now - st.over_ms >= linger_ms)
-        st.leave();
-      if (!st.left)
-        st.self->delayed_send(st.self, tick_interval, atom::tick_v);
-    },
+    [&st](atom::tick) { st.wake(); },
   };
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "actors/links/link_session.hpp"
+#include "actors/wake_timer.hpp"
 #include "runtime/tls/tls.hpp"
 
 #include <caf/io/broker.hpp>
@@ -41,6 +42,8 @@ struct tls_session_state {
   void send_output();
   void transferred_more(uint64_t bytes);
   void leave();
+  void wake();
+  uint64_t now_ms() const;
 
   caf::io::broker* self;
   tls_session_config config;
@@ -53,6 +56,7 @@ struct tls_session_state {
   uint64_t appended = 0;    // bytes given to the socket
   uint64_t transferred = 0; // bytes it took
   uint64_t over_ms = 0;
+  wake_timer timer;
   std::string reason;
   bool busy = false; // reads in large pieces now
   std::string plaintext;

@@ -55,7 +55,9 @@ child_spec store(node_environment_ptr env) {
             store_config x;
             x.disk = env->disk;
             x.metrics = env->context->metrics.get();
-            return plain(self->system().spawn<caf::detached>(rvi::store, std::move(x)));
+            if (env->store_has_thread)
+              return plain(self->system().spawn<caf::detached>(rvi::store, std::move(x)));
+            return plain(self->system().spawn(rvi::store, std::move(x)));
           }};
 }
 
@@ -82,6 +84,7 @@ child_spec store_and_forward(node_environment_ptr env) {
             store_and_forward_config x;
             x.node = env->context;
             x.store = get<store_actor>(earlier, "store");
+            x.authorization = get<authorization_actor>(earlier, "authorization");
             x.items_per_queue_max = env->config.queue_items_max;
             x.bytes_per_queue_max = env->config.queue_bytes_max;
             x.skew_ms_max = env->config.clock_skew_ms;

@@ -17,6 +17,18 @@ namespace {
 constexpr const char* component = "authorization";
 constexpr std::string_view announce_label = "RVI-ANNOUNCE-1";
 
+/// All values of the table `nodes` under keys that begin so.
+caf::error values_below(transaction& t, std::string_view prefix, std::vector<std::string>& result) {
+  result.clear();
+  return t.scan(table::nodes, prefix, transaction::no_limit,
+                [&](std::string_view key, std::string_view value) {
+                  if (!key.starts_with(prefix))
+                    return false;
+                  result.emplace_back(value);
+                  return true;
+                });
+}
+
 } // namespace
 
 // -- local requests (HLD 8.2, 8.3) --------------------------------------------------------------
@@ -35,6 +47,11 @@ caf::result<authorized_batch> authorization_state::authorize(draft_batch x) {
   from->results.resize(x.size());
   from->open = x.size();
   auto promise = from->promise;
+  once_known([this, from, x = std::move(x)]() mutable { choose_all(from, std::move(x)); });
+  return promise;
+}
+
+void authorization_state::choose_all(const asked_ptr& from, draft_batch x) {
   for (size_t i = 0; i < x.size(); ++i) {
     auto credential = choose(x[i]);
     auto& header = x[i].header;
@@ -50,7 +67,6 @@ caf::result<authorized_batch> authorization_state::authorize(draft_batch x) {
   if (x.empty())
     from->promise.deliver(authorized_batch{});
   sign_queued();
-  return promise;
 }
 
 void authorization_state::settle(unsigned_item& item, authorized result) {
@@ -167,11 +183,11 @@ void authorization_state::send_credentials(const link_actor& link,
 void authorization_state::learn(const std::vector<std::string>& texts, const link_actor& link) {
   auto rights = config.node->rights->load();
   for (auto& text : texts) {
-    auto x = accept_credential(text, rights->anchors, config.node->time->wall_ms());
-    if (!x) {
-      refusals->add();
-      self->send(link, atom::close_v, std::string{to_string(code_of(x.error()))},
-                 detail_of(x.error()));
+    auto now = config.node->time->wall_ms();
+    auto x = accept_credential(text, rights->anchors, now);
+    auto err = x ? rights->check_standing(**x, now) : std::move(x.error());
+    if (err) {
+      refuse_peer(link, err);
       return;
     }
     rights->known->add(*x);
@@ -181,19 +197,30 @@ void authorization_state::learn(const std::vector<std::string>& texts, const lin
 
 void authorization_state::load_known() {
   auto texts = std::make_shared<std::vector<std::string>>();
-  transaction_step step = [texts](transaction& t) {
-    texts->clear();
-    return t.scan(table::nodes, credential_prefix, transaction::no_limit,
-                  [&](std::string_view key, std::string_view text) {
-                    if (!key.starts_with(credential_prefix))
-                      return false;
-                    texts->emplace_back(text);
-                    return true;
-                  });
+  auto lists = std::make_shared<std::vector<std::string>>();
+  auto copies = std::make_shared<std::vector<std::pair<std::string, std::string>>>();
+  transaction_step step = [texts, lists, copies](transaction& t) -> caf::error {
+    copies->clear();
+    auto copy = [&](std::string_view key, std::string_view value) {
+      if (!key.starts_with(clone_prefix))
+        return false;
+      copies->emplace_back(key, value);
+      return true;
+    };
+    if (auto err = t.scan(table::nodes, clone_prefix, transaction::no_limit, copy))
+      return err;
+    if (auto err = values_below(t, credential_prefix, *texts))
+      return err;
+    return values_below(t, revocation_prefix, *lists);
   };
   self->request(config.store, caf::infinite, atom::read_v, std::move(step))
-    .then([this, texts](atom::done) { take_known(*texts); },
-          [this](const caf::error& err) { self->quit(err); });
+    .then(
+      [this, texts, lists, copies](atom::done) {
+        take_clone_records(*copies);
+        take_sets(*lists);
+        take_known(*texts);
+      },
+      [this](const caf::error& err) { self->quit(err); });
 }
 
 void authorization_state::take_known(const std::vector<std::string>& texts) {
@@ -218,15 +245,22 @@ void authorization_state::take_known(const std::vector<std::string>& texts) {
       .then([](atom::committed) {});
   }
   known = true;
-  for (auto& promise : std::exchange(waiting_for_known, {}))
-    promise.deliver(atom::done_v);
+  for (auto& work : std::exchange(waiting_for_known, {}))
+    work();
+}
+
+void authorization_state::once_known(std::function<void()> work) {
+  if (known)
+    work();
+  else
+    waiting_for_known.push_back(std::move(work));
 }
 
 caf::result<atom::done> authorization_state::when_known() {
   if (known)
     return atom::done_v;
   auto promise = self->make_response_promise<atom::done>();
-  waiting_for_known.push_back(promise);
+  waiting_for_known.push_back([promise]() mutable { promise.deliver(atom::done_v); });
   return promise;
 }
 
@@ -239,6 +273,9 @@ caf::result<atom::done> authorization_state::reload() {
   // Anchors may have gone, and with them what they vouched for.
   (*next)->known->keep_if(
     [&](const credential& x) { return !verify_credential(x, (*next)->anchors); });
+  auto before = config.node->rights->load();
+  (*next)->revocations = before->revocations;
+  (*next)->quarantine = before->quarantine;
   config.node->rights->publish(*next);
   log::info(component, "credentials read", {{"credentials", (*next)->own.size()}});
   return atom::done_v;
@@ -251,7 +288,7 @@ std::string authorization_state::status() const {
   out.begin_object().member("node_uid", to_string(config.node->uid));
   out.key("credentials").begin_array();
   for (auto& x : rights->own) {
-    auto err = check_validity(*x, now);
+    auto err = rights->check_standing(*x, now);
     out.begin_object()
       .member("id", x->id)
       .member("issuer", x->issuer)
@@ -263,6 +300,22 @@ std::string authorization_state::status() const {
   out.key("organizations").begin_array();
   for (auto& x : rights->anchors.organizations())
     out.string(x);
+  out.end_array();
+  out.key("revocation_lists").begin_array();
+  for (auto& [issuer, x] : rights->revocations ? *rights->revocations : revocation_sets{})
+    out.begin_object()
+      .member("issuer", issuer)
+      .member("bundle", x->version.bundle)
+      .member("serial", x->version.serial)
+      .member("entries", uint64_t{x->entries.size()})
+      .member("issued", x->issued_s)
+      .member("next", x->next_s)
+      .end_object();
+  out.end_array();
+  out.key("quarantined").begin_array();
+  if (rights->quarantine)
+    for (auto& [uid, since] : *rights->quarantine)
+      out.string(to_string(uid));
   out.end_array();
   out.member("denied", denied->value());
   out.member("batch_signatures", signatures->value());
@@ -280,6 +333,16 @@ authorization(authorization_actor::stateful_pointer<authorization_state> self,
   st.signatures = &m.get_counter("rvi_batch_signatures_total", "RVI-B1 roots signed.");
   st.admissions = &m.get_counter("rvi_sessions_admitted_total", "Peers authorized.");
   st.refusals = &m.get_counter("rvi_sessions_refused_total", "Peers not authorized.");
+  st.lists_taken = &m.get_counter("rvi_revocation_lists_total", "Revocation lists put in force.");
+  st.lists_refused = &m.get_counter("rvi_revocation_lists_refused_total",
+                                    "Lists from peers that no pinned issuer signed.");
+  st.lists_useless
+    = &m.get_counter("rvi_revocation_lists_useless_total", "Lists from peers that were not newer.");
+  st.revoked_entries = &m.get_gauge("rvi_revoked_credentials", "Entries of all lists in force.");
+  st.clone_alarms = &m.get_counter("rvi_clone_alarms_total", "Keys found to be in two places.");
+  st.clone_suspects = &m.get_counter("rvi_clone_suspects_total",
+                                     "Peers that came without the token they were given.");
+  self->set_down_handler([&st](const caf::down_msg& x) { st.session_ended(x.source); });
   st.reserve_ids();
   st.load_known();
   return {
@@ -299,6 +362,18 @@ authorization(authorization_actor::stateful_pointer<authorization_state> self,
       st.learn(texts, link);
     },
     [&st](atom::read) { return st.when_known(); },
+    [&st](atom::revoke, std::string& text) { return st.revoke(std::move(text)); },
+    [&st](atom::revoke, const link_actor& link, std::vector<std::string>& texts) {
+      st.revoke_from_peer(link, std::move(texts));
+    },
+    [&st](atom::link_up, const link_actor& link) { st.session_up(link); },
+    [&st](atom::rotate, const link_actor& link, uint64_t counter, std::string& token) {
+      st.token_offered(link, {counter, std::move(token)});
+    },
+    [&st](atom::confirm, const link_actor& link, uint64_t counter) {
+      st.token_kept(link, counter);
+    },
+    [&st](atom::attach, store_and_forward_actor& x) { st.attach(std::move(x)); },
     [&st](atom::reload) { return st.reload(); },
     [&st](atom::status) { return st.status(); },
   };

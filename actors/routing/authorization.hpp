@@ -6,11 +6,13 @@
 #pragma once
 
 #include "actors/node/context.hpp"
+#include "actors/routing/clone_guard.hpp"
 #include "messages/actors.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -21,6 +23,8 @@ namespace rvi {
 
 /// Keys in the table `nodes` under which credentials of peers lie, by hash.
 inline constexpr std::string_view credential_prefix = "credential/";
+/// And the signed revocation lists in force, by issuer (wire::Revocations).
+inline constexpr std::string_view revocation_prefix = "revocation/";
 
 /// Reads credentials and trust anchors anew (the node's files).
 using rights_source = std::function<expected<std::shared_ptr<rights>>()>;
@@ -32,6 +36,8 @@ struct authorization_config {
   crypto::algorithm algorithm = crypto::algorithm::ed25519;
   rights_source source;
   size_t frame_bytes_max = 1 << 20;
+  size_t useless_lists_max = 1'024;                  // not newer, from one session
+  size_t waiting_lists_bytes_max = size_t{32} << 20; // from peers, not judged yet
 };
 
 /// Authorize bodies and the text a session signs (rvi.proto, Authorize).
@@ -40,11 +46,15 @@ authorize_signing_input(bool client, std::string_view own_spki, std::string_view
                         std::string_view exporter, std::string_view body);
 
 /// Checks a peer's Authorize but for its replay: HLD 7.6 step 4. Adds the credentials it accepts to
-/// `known`. Errors: `malformed`, `protocol_mismatch`, `credential_*`, `unknown_issuer`,
-/// `unauthorized`, `signature_invalid`.
+/// `known`. Errors: `malformed`, `protocol_mismatch`, `credential_*`, `unknown_issuer`, `revoked`,
+/// `quarantined`, `unauthorized`, `signature_invalid`.
 struct admitted {
   peer_identity peer;
+  std::vector<credential_ptr> credentials;
   uint64_t transaction_id = 0;
+  std::map<std::string, revocation_version> lists; // what the peer has of each issuer it cares for
+  std::string clone_proof;
+  clone_verdict clone = clone_verdict::first; // set by whoever knows the tokens
 };
 expected<admitted>
 check_authorize(const rights& own, const session_binding& binding, std::string_view body,
@@ -70,7 +80,23 @@ struct authorization_state {
   };
   using tree_items = std::shared_ptr<std::vector<unsigned_item>>;
 
+  /// An admitted peer, for as long as its session lasts.
+  struct session {
+    link_actor link;
+    admitted peer;
+    bool up = false;
+    size_t useless_lists = 0;
+  };
+
+  /// A revocation list on its way in.
+  struct list_import {
+    std::string text;
+    link_actor from; // null: a local call
+    caf::typed_response_promise<atom::done> promise;
+  };
+
   caf::result<authorized_batch> authorize(draft_batch x);
+  void choose_all(const asked_ptr& from, draft_batch x);
   expected<credential_ptr> choose(const draft& x) const;
   /// Signs all that has queued up while the signer was busy, a tree for each credential.
   void sign_queued();
@@ -80,13 +106,53 @@ struct authorization_state {
   void introduce(link_actor link, session_binding binding);
   void admit(link_actor link, session_binding binding, std::string body, std::string signature);
   void remember(link_actor link, const admitted& x);
+  /// The peer's Authorize is durable: its session begins.
+  void begin_session(const link_actor& link, const admitted& x);
+  void refuse_peer(const link_actor& link, const caf::error& why);
+  session* find_session(const link_actor& link);
+  void session_ended(const caf::actor_addr& link);
   caf::result<std::vector<announce_entry>> announce(const std::vector<std::string>& services);
   void send_credentials(const link_actor& link, const std::vector<std::string>& hashes);
   void learn(const std::vector<std::string>& texts, const link_actor& link);
-  /// Reads the credentials of peers seen before from the store.
+  /// Reads the credentials of peers seen before and the revocation lists from the store.
   void load_known();
   void take_known(const std::vector<std::string>& texts);
   caf::result<atom::done> when_known();
+  /// Runs `work` now, or once the store has been read: before that nobody is to be trusted.
+  void once_known(std::function<void()> work);
+
+  // -- revocation (HLD 3.2.3, 9.5) --------------------------------------------------------------
+  void take_sets(const std::vector<std::string>& stored);
+  caf::result<atom::done> revoke(std::string text);
+  void revoke_from_peer(const link_actor& link, std::vector<std::string> texts);
+  void import_next();
+  void refuse_list(list_import& x, caf::error why);
+  /// A list is durable: from here on it holds.
+  void apply(const revocation_set_ptr& x, const link_actor& from);
+  /// Tells a peer what it lacks of this issuer.
+  void tell(session& to, const revocation_set& x);
+  void session_up(const link_actor& link);
+  void attach(store_and_forward_actor x);
+  /// Ends the sessions that rest on a credential that does not stand any more; all of them if ours
+  /// has just fallen.
+  void close_fallen(bool own_fell);
+  // -- copies of a key (HLD 3.2.7) ----------------------------------------------------------------
+  void take_clone_records(const std::vector<std::pair<std::string, std::string>>& stored);
+  /// Judges the peer's proof. False: two hold its key, and its session ends.
+  bool judge_copy(const link_actor& link, const session_binding& binding, admitted& x,
+                  const std::string& body, const std::string& signature);
+  void quarantine(const link_actor& link, const admitted& x, std::string report);
+  /// The session stands: what its proof showed counts.
+  void note_suspect(const admitted& x);
+  void accept_proof(const admitted& x);
+  void offer_token(const session& to);
+  void token_offered(const link_actor& link, clone_token x);
+  void token_kept(const link_actor& link, uint64_t counter);
+  void promote_token(const node_uid& peer, uint64_t counter);
+
+  /// Changes a copy of the rights and publishes it.
+  void change_rights(const std::function<void(rights&)>& change);
+
   caf::result<atom::done> reload();
   void reserve_ids();
   std::string status() const;
@@ -99,11 +165,25 @@ struct authorization_state {
   uint64_t reserved_until = 0;
   std::vector<std::function<void()>> waiting_for_ids;
   bool known = false;
-  std::vector<caf::typed_response_promise<atom::done>> waiting_for_known;
+  std::vector<std::function<void()>> waiting_for_known;
+  std::map<uint64_t, session> sessions; // by number, in order of admission
+  std::map<caf::actor_addr, uint64_t> session_numbers;
+  uint64_t next_session = 1;
+  std::deque<list_import> imports;
+  size_t import_bytes = 0;
+  bool importing = false;
+  store_and_forward_actor store_and_forward;
+  clone_guard guard;
   metrics::counter* denied = nullptr;
   metrics::counter* signatures = nullptr;
   metrics::counter* admissions = nullptr;
   metrics::counter* refusals = nullptr;
+  metrics::counter* lists_taken = nullptr;
+  metrics::counter* lists_refused = nullptr;
+  metrics::counter* lists_useless = nullptr;
+  metrics::gauge* revoked_entries = nullptr;
+  metrics::counter* clone_alarms = nullptr;
+  metrics::counter* clone_suspects = nullptr;
 };
 
 authorization_actor::behavior_type

@@ -18,6 +18,15 @@ namespace {
 constexpr const char* component = "authorization";
 constexpr uint64_t ids_reserved_at_once = 1 << 20;
 constexpr const char* authorize_id_key = "authorize_id";
+constexpr int issuers_said_max = 64; // the wire's limit
+
+/// The uid of a key in its canonical form.
+node_uid uid_of(std::string_view spki) {
+  auto hash = crypto::sha256(spki);
+  node_uid result;
+  std::copy_n(hash.begin(), result.size(), result.begin());
+  return result;
+}
 
 std::string number_text(uint64_t x) {
   std::string result;
@@ -55,8 +64,8 @@ caf::error check_body(const wire::AuthorizeBody& x) {
 }
 
 /// Parses all credentials and compares keys before any signature is checked.
-expected<std::vector<credential_ptr>>
-parse_all(const wire::AuthorizeBody& x, const session_binding& binding, uint64_t now_ms) {
+expected<std::vector<credential_ptr>> parse_all(const rights& own, const wire::AuthorizeBody& x,
+                                                const session_binding& binding, uint64_t now_ms) {
   std::vector<credential_ptr> result;
   caf::error reason;
   for (auto& text : x.credentials()) {
@@ -66,7 +75,7 @@ parse_all(const wire::AuthorizeBody& x, const session_binding& binding, uint64_t
     if ((*credential)->key.spki() != binding.peer_spki)
       return caf::make_error(ec::unauthorized,
                              "credential " + (*credential)->id + " belongs to another key");
-    if (auto err = check_validity(**credential, now_ms))
+    if (auto err = own.check_standing(**credential, now_ms))
       reason = std::move(err);
     else
       result.push_back(std::move(*credential));
@@ -86,7 +95,7 @@ check_authorize(const rights& own, const session_binding& binding, std::string_v
     return caf::make_error(ec::malformed, std::string{"an Authorize that does not parse"});
   if (auto err = check_body(x))
     return err;
-  auto credentials = parse_all(x, binding, now_ms);
+  auto credentials = parse_all(own, x, binding, now_ms);
   if (!credentials)
     return std::move(credentials.error());
   auto& key = credentials->front()->key;
@@ -95,7 +104,8 @@ check_authorize(const rights& own, const session_binding& binding, std::string_v
                   signature))
     return caf::make_error(ec::signature_invalid,
                            std::string{"the Authorize is not signed for this session"});
-  admitted result{{}, x.transaction_id()};
+  admitted result;
+  result.transaction_id = x.transaction_id();
   auto& peer = result.peer;
   bool owns_address = false;
   for (auto& credential : *credentials) {
@@ -117,6 +127,10 @@ check_authorize(const rights& own, const session_binding& binding, std::string_v
   peer.network_address = x.network_address();
   peer.protocol = x.protocol();
   peer.frame_bytes_max = std::clamp<uint64_t>(x.frame_bytes_max(), 64 * 1'024, 16 << 20);
+  for (auto& list : x.revocation_serials())
+    result.lists[list.issuer()] = {std::max<uint64_t>(list.bundle(), 1), list.serial()};
+  result.clone_proof = x.clone_proof();
+  result.credentials = std::move(*credentials);
   return result;
 }
 
@@ -143,6 +157,10 @@ void authorization_state::reserve_ids() {
 }
 
 void authorization_state::introduce(link_actor link, session_binding binding) {
+  if (!known) {
+    once_known([this, link, binding] { introduce(link, binding); });
+    return;
+  }
   if (next_authorize_id == 0 || next_authorize_id >= reserved_until) {
     waiting_for_ids.push_back([this, link, binding] { introduce(link, binding); });
     if (waiting_for_ids.size() == 1 && next_authorize_id != 0)
@@ -159,14 +177,32 @@ void authorization_state::introduce(link_actor link, session_binding binding) {
   body.set_transaction_id(next_authorize_id++);
   body.set_sent_ms(now);
   body.set_frame_bytes_max(config.frame_bytes_max);
-  for (auto& x : rights->own)
-    if (body.credentials_size() < 4 && !check_validity(*x, now))
+  caf::error reason
+    = caf::make_error(ec::unauthorized, std::string{"this node has no valid credential"});
+  for (auto& x : rights->own) {
+    if (auto err = rights->check_standing(*x, now))
+      reason = std::move(err);
+    else if (body.credentials_size() < 4)
       body.add_credentials(x->text);
+  }
   if (body.credentials_size() == 0) {
-    self->send(link, atom::close_v, std::string{"unauthorized"},
-               std::string{"this node has no valid credential"});
+    self->send(link, atom::close_v, std::string{to_string(code_of(reason))}, detail_of(reason));
     return;
   }
+  for (auto& issuer : rights->anchors.organizations()) {
+    if (body.revocation_serials_size() == issuers_said_max)
+      break;
+    auto& list = *body.add_revocation_serials();
+    list.set_issuer(issuer);
+    if (!rights->revocations)
+      continue;
+    if (auto held = rights->revocations->find(issuer); held != rights->revocations->end()) {
+      list.set_serial(held->second->version.serial);
+      list.set_bundle(held->second->version.bundle);
+    }
+  }
+  body.set_clone_proof(
+    guard.prove({config.node->uid, uid_of(binding.peer_spki), binding.client, binding.exporter}));
   auto text = body.SerializeAsString();
   auto input = authorize_signing_input(binding.client, binding.own_spki, binding.peer_spki,
                                        binding.exporter, text);
@@ -178,15 +214,25 @@ void authorization_state::introduce(link_actor link, session_binding binding) {
 
 void authorization_state::admit(link_actor link, session_binding binding, std::string body,
                                 std::string signature) {
+  if (!known) {
+    once_known([=, this] { admit(link, binding, body, signature); });
+    return;
+  }
   auto rights = config.node->rights->load();
   auto x = check_authorize(*rights, binding, body, signature, config.node->time->wall_ms());
   if (x) {
-    remember(std::move(link), *x);
+    // Before its id is looked at: the ids of a copy may be the higher ones.
+    if (judge_copy(link, binding, *x, body, signature))
+      remember(std::move(link), *x);
     return;
   }
+  refuse_peer(link, x.error());
+}
+
+void authorization_state::refuse_peer(const link_actor& link, const caf::error& why) {
   refusals->add();
-  log::warning(component, "a peer was not admitted", {{"reason", describe(x.error())}});
-  self->send(link, atom::close_v, std::string{to_string(code_of(x.error()))}, detail_of(x.error()));
+  log::warning(component, "a peer was not admitted", {{"reason", describe(why)}});
+  self->send(link, atom::close_v, std::string{to_string(code_of(why))}, detail_of(why));
 }
 
 /// HLD 7.6: an id that does not rise is a replay; the highest one is kept durably.
@@ -194,12 +240,8 @@ void authorization_state::remember(link_actor link, const admitted& x) {
   auto replayed = std::make_shared<bool>(false);
   auto key = "authorize/" + x.peer.credential_hashes.front();
   // What this peer sends may be judged after a restart, when the peer is gone.
-  std::vector<credential_ptr> credentials;
-  for (auto& hash : x.peer.credential_hashes)
-    if (auto credential = config.node->rights->load()->find(hash))
-      credentials.push_back(std::move(credential));
-  transaction_step step
-    = [replayed, key, id = x.transaction_id, credentials](transaction& t) -> caf::error {
+  transaction_step step = [replayed, key, id = x.transaction_id,
+                           credentials = x.credentials](transaction& t) -> caf::error {
     t.use_reserve(true); // without its links a full store would not drain
     auto stored = t.get(table::nodes, key);
     if (!stored)
@@ -215,19 +257,49 @@ void authorization_state::remember(link_actor link, const admitted& x) {
   };
   self->request(config.store, caf::infinite, atom::commit_v, std::move(step))
     .then(
-      [this, link, replayed, peer = x.peer](atom::committed) {
-        if (*replayed) {
-          refusals->add();
-          self->send(link, atom::close_v, std::string{"replay"},
-                     std::string{"an Authorize with an id that does not rise"});
-          return;
-        }
-        admissions->add();
-        self->send(link, atom::admit_v, peer);
+      [this, link, replayed, x](atom::committed) {
+        if (!*replayed)
+          return begin_session(link, x);
+        // Signed for this very session, so nobody repeats it: two may count with one key.
+        note_suspect(x);
+        refuse_peer(link, caf::make_error(
+                            ec::replay, std::string{"an Authorize with an id that does not rise"}));
       },
       [this, link](const caf::error& err) {
         self->send(link, atom::close_v, std::string{to_string(code_of(err))}, detail_of(err));
       });
+}
+
+void authorization_state::begin_session(const link_actor& link, const admitted& x) {
+  // A list may have come while this was on its way to the disk.
+  auto rights = config.node->rights->load();
+  for (auto& credential : x.credentials)
+    if (auto err = rights->check_standing(*credential, config.node->time->wall_ms())) {
+      refuse_peer(link, err);
+      return;
+    }
+  admissions->add();
+  auto number = next_session++;
+  session_numbers[link->address()] = number;
+  auto& begun = sessions[number];
+  begun.link = link;
+  begun.peer = x;
+  self->monitor(link);
+  accept_proof(x);
+  self->send(link, atom::admit_v, x.peer);
+}
+
+authorization_state::session* authorization_state::find_session(const link_actor& link) {
+  auto number = session_numbers.find(link->address());
+  return number == session_numbers.end() ? nullptr : &sessions.at(number->second);
+}
+
+void authorization_state::session_ended(const caf::actor_addr& link) {
+  auto number = session_numbers.find(link);
+  if (number == session_numbers.end())
+    return;
+  sessions.erase(number->second);
+  session_numbers.erase(number);
 }
 
 } // namespace rvi

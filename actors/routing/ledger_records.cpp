@@ -84,6 +84,17 @@ caf::error leave_queue(transaction& t, IdRecord& x) {
   return drop(t, table::queue, queue_key(x.queue_number(), at));
 }
 
+queue_place place_of(transaction& t, const IdRecord& x) {
+  if (x.queue_seq() == 0)
+    return {};
+  queue_place result{x.queue(), {static_cast<uint8_t>(x.priority()), x.queue_seq()}, 0};
+  auto entry = t.get(table::queue, queue_key(x.queue_number(), result.at));
+  storage::QueueEntry waiting;
+  if (entry && *entry && waiting.ParseFromString(**entry))
+    result.bytes = waiting.bytes();
+  return result;
+}
+
 caf::error drop_content(transaction& t, IdRecord& x) {
   if (x.record() == 0)
     return {};

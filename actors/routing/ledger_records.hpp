@@ -36,6 +36,8 @@ enum class entry_kind { request, reply, outcome };
 caf::error enqueue(transaction& t, const queue_ref& queue, uint64_t seq, std::string_view id,
                    IdRecord& x, size_t bytes, entry_kind kind);
 caf::error leave_queue(transaction& t, IdRecord& x);
+/// Where it waits now.
+queue_place place_of(transaction& t, const IdRecord& x);
 caf::error drop_content(transaction& t, IdRecord& x);
 
 /// A new record of an envelope.

@@ -187,8 +187,8 @@ caf::error reply(transaction& t, const envelope& x, const queue_ref& queue, uint
                    put_record(t, id, *record)});
 }
 
-expected<replied>
-receive_reply(transaction& t, const envelope& x, const queue_ref& queue, uint64_t seq) {
+expected<replied> receive_reply(transaction& t, const envelope& x, const queue_ref& queue,
+                                uint64_t seq, queue_place* left) {
   t.use_reserve(true);
   auto id = originated_key(x.header.id);
   auto record = find(t, id);
@@ -204,6 +204,8 @@ receive_reply(transaction& t, const envelope& x, const queue_ref& queue, uint64_
     return replied::unexpected;
   if (found.state() == storage::ENDED)
     return replied::late;
+  if (left)
+    *left = place_of(t, found);
   if (auto err = leave_queue(t, found)) // answered before its custody arrived
     return err;
   found.set_outcome_record(seq);
@@ -239,16 +241,18 @@ expected<bool> custody(transaction& t, std::string_view id) {
   return owed;
 }
 
-caf::error end(transaction& t, std::string_view id, std::string_view status,
-               std::string_view detail, const queue_ref& queue, uint64_t seq) {
+expected<bool> end(transaction& t, std::string_view id, std::string_view status,
+                   std::string_view detail, const queue_ref& queue, uint64_t seq) {
   t.use_reserve(true);
   auto x = require(t, id);
   if (!x)
     return std::move(x.error());
   if (x->state() != storage::WAITING && x->state() != storage::CUSTODY)
-    return {};
-  return first_of(
-    {leave_queue(t, *x), drop_content(t, *x), finish(t, id, *x, status, detail, queue, seq)});
+    return false;
+  if (auto err = first_of(
+        {leave_queue(t, *x), drop_content(t, *x), finish(t, id, *x, status, detail, queue, seq)}))
+    return err;
+  return true;
 }
 
 caf::error delivered(transaction& t, std::string_view id) {

@@ -93,17 +93,26 @@ caf::error reply_local(transaction& t, const envelope& x, const queue_ref& queue
 /// What a reply brought.
 enum class replied { ended, late, unexpected };
 
+/// Where something waited until now.
+struct queue_place {
+  std::string queue; // empty: nowhere
+  position at;
+  uint64_t bytes = 0; // its weight there
+};
+
 /// HLD 8.20, at the requesting node: the outcome is durable and waits for the service in `queue`.
-expected<replied>
-receive_reply(transaction& t, const envelope& x, const queue_ref& queue, uint64_t seq);
+/// A request answered before its custody arrived still waited: `left` says where.
+expected<replied> receive_reply(transaction& t, const envelope& x, const queue_ref& queue,
+                                uint64_t seq, queue_place* left = nullptr);
 
 /// The next hop has the request (or, for an inbound key, its reply) durably: the payload goes.
 /// True if it is an rpc whose outcome is owed to us now.
 expected<bool> custody(transaction& t, std::string_view id);
 
-/// Ends a request made here without a reply: `status` as in outcome_notice.
-caf::error end(transaction& t, std::string_view id, std::string_view status,
-               std::string_view detail, const queue_ref& queue, uint64_t seq);
+/// Ends a request made here without a reply: `status` as in outcome_notice. False if it has ended
+/// before.
+expected<bool> end(transaction& t, std::string_view id, std::string_view status,
+                   std::string_view detail, const queue_ref& queue, uint64_t seq);
 
 /// The requesting service has got its outcome: the reply's content goes, how it ended stays.
 caf::error delivered(transaction& t, std::string_view id);
@@ -112,10 +121,9 @@ struct expired_item {
   std::string id;
   std::string source; // the requesting service, for an rpc made here
   std::string target;
-  std::string queue;   // where it waited, empty if nowhere
+  uint8_t priority = 0;
   bool notify = false; // its requesting service must hear of it
-  position at;         // where in that queue
-  uint64_t bytes = 0;  // its weight there
+  queue_place left;
 };
 
 /// Ids whose time is up at `now_ms`, oldest first, at most `limit`.
@@ -124,9 +132,11 @@ expected<std::vector<std::string>> due(transaction& t, uint64_t now_ms, size_t l
 expected<std::optional<uint64_t>> next_due(transaction& t);
 
 /// One id whose time is up: a request made here ends as `timeout`; others fade, and are forgotten
-/// after `remember_ms`. `queue` is used if the requesting service must hear of it.
-expected<expired_item>
-expire(transaction& t, std::string_view id, uint64_t now_ms, const queue_ref& queue, uint64_t seq);
+/// after `remember_ms`. `queue` is used if the requesting service must hear of it: that it was not
+/// dispatched if it never left here, which is certain if it entered its queue at `unsent_from` or
+/// later.
+expected<expired_item> expire(transaction& t, std::string_view id, uint64_t now_ms,
+                              const queue_ref& queue, uint64_t seq, uint64_t unsent_from);
 
 /// What a reply tells its requesting service, as `outcome` would say it.
 outcome_notice notice_of_reply(const envelope& x);

@@ -56,29 +56,23 @@ caf::error fade(transaction& t, std::string_view id, IdRecord& x) {
 
 } // namespace
 
-expected<expired_item>
-expire(transaction& t, std::string_view id, uint64_t now_ms, const queue_ref& queue, uint64_t seq) {
+expected<expired_item> expire(transaction& t, std::string_view id, uint64_t now_ms,
+                              const queue_ref& queue, uint64_t seq, uint64_t unsent_from) {
   t.use_reserve(true);
   auto x = require(t, id);
   if (!x)
     return std::move(x.error());
   expired_item result{std::string{id}, x->source(),
-                      x->target(),     x->queue(),
-                      false,           {static_cast<uint8_t>(x->priority()), x->queue_seq()}};
-  if (x->queue_seq() == 0) {
-    result.queue.clear();
-  } else {
-    auto entry = t.get(table::queue, queue_key(x->queue_number(), result.at));
-    storage::QueueEntry waiting;
-    if (entry && *entry && waiting.ParseFromString(**entry))
-      result.bytes = waiting.bytes();
-  }
+                      x->target(),     static_cast<uint8_t>(x->priority()),
+                      false,           place_of(t, *x)};
+  bool unsent = !x->dispatched() && result.left.at.seq >= unsent_from;
   caf::error err;
   switch (x->state()) {
     case storage::WAITING:
     case storage::CUSTODY:
       result.notify = is_rpc(*x);
-      err = end(t, id, "timeout", x->dispatched() ? "unknown" : "no", queue, seq);
+      if (auto ended = end(t, id, "timeout", unsent ? "no" : "unknown", queue, seq); !ended)
+        err = std::move(ended.error());
       break;
     case storage::HELD:
     case storage::DISPATCHED:

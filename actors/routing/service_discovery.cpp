@@ -44,17 +44,17 @@ caf::result<atom::done> service_discovery_state::register_local(local_service x)
   if (!rights->may_receive(service))
     return caf::make_error(ec::unauthorized,
                            "no credential of this node covers the service " + service);
-  if (!table.local.count(service) && table.local.size() >= config.services_per_node_max)
+  if (!table.local.contains(service) && table.local.size() >= config.services_per_node_max)
     return caf::make_error(ec::busy, std::string{"too many services are registered"});
   x.name = service;
-  table.local[service] = std::move(x);
+  table.local.set(service, std::move(x));
   publish();
   say(service, true);
   return atom::done_v;
 }
 
 void service_discovery_state::unregister_local(const std::string& service) {
-  if (table.local.erase(service) == 0)
+  if (!table.local.erase(service))
     return;
   publish();
   say(service, false);
@@ -69,12 +69,12 @@ void service_discovery_state::say(const std::string& service, bool available) {
     .then(
       [this, said](std::vector<announce_entry>& entries) {
         // What has changed meanwhile is said by its own entry.
-        if (said.available && table.local.count(said.name))
+        if (said.available && table.local.contains(said.name))
           signed_services[said.name] = entries.front();
         else if (!said.available)
           signed_services.erase(said.name);
-        for (auto& x : audience)
-          if (may_see(x.peer.destinations, said.name))
+        for (auto& [actor, x] : audience)
+          if (may_see(x.destinations, said.name))
             self->send(x.handle, atom::announce_v, false, entries);
       },
       [said](const caf::error& err) {
@@ -89,7 +89,7 @@ void service_discovery_state::send_announcement(const link_actor& link, const pe
     if (may_see(peer.destinations, service))
       entries.push_back(entry);
   // From here on this peer hears of every change, also before its link is up.
-  audience.push_back({link, peer});
+  audience[link->id()] = {link, peer.destinations};
   self->monitor(link);
   self->send(link, atom::announce_v, true, std::move(entries));
 }
@@ -165,13 +165,22 @@ void service_discovery_state::change_node(const std::string& address,
                                      : std::make_shared<known_node>(*i->second);
   if (i == table.nodes.end() && table.nodes.size() >= config.nodes_max)
     return;
-  table.nodes_by_uid.erase(next->uid);
+  auto uid = next->uid;
   next->address = address;
   next->last_seen_ms = config.node->time->wall_ms();
   change(*next);
-  table.nodes_by_uid[next->uid] = next;
-  table.nodes[address] = std::move(next);
+  if (next->uid != uid && holds_uid(uid, address))
+    table.nodes_by_uid.erase(uid);
+  // A node that came back under another address is found there, whatever still happens here.
+  if (next->link != 0 || !table.nodes_by_uid.contains(next->uid) || holds_uid(next->uid, address))
+    table.nodes_by_uid.set(next->uid, next);
+  table.nodes.set(address, std::move(next));
   publish();
+}
+
+bool service_discovery_state::holds_uid(const node_uid& uid, const std::string& address) const {
+  auto i = table.nodes_by_uid.find(uid);
+  return i != table.nodes_by_uid.end() && i->second->address == address;
 }
 
 void service_discovery_state::link_up(link_actor handle, link_info info) {
@@ -182,8 +191,8 @@ void service_discovery_state::link_up(link_actor handle, link_info info) {
                "another node with the address " + info.peer.node_address + " is here");
     return;
   }
-  links[info.link] = {handle, info.peer};
-  links_by_address[handle->address()] = info.link;
+  links[info.link] = {handle, info.peer.node_address};
+  links_by_actor[handle->id()] = info.link;
   self->monitor(handle);
   change_node(info.peer.node_address, [&](known_node& node) {
     node.uid = info.peer.uid;
@@ -198,8 +207,8 @@ void service_discovery_state::link_down(uint64_t link) {
   auto i = links.find(link);
   if (i == links.end())
     return;
-  auto address = i->second.peer.node_address;
-  links_by_address.erase(i->second.handle->address());
+  auto address = i->second.node_address;
+  links_by_actor.erase(i->second.handle->id());
   links.erase(i);
   change_node(address, [link](known_node& node) {
     if (node.link == link)
@@ -242,14 +251,14 @@ service_discovery(service_discovery_actor::stateful_pointer<service_discovery_st
   auto& st = self->state;
   st.config = std::move(config);
   st.table.node_address = st.config.node->node_address;
-  st.table.provisioned = st.config.provisioned;
+  st.table.provisioned = std::move(st.config.provisioned);
   auto& m = *st.config.node->metrics;
   st.local_services = &m.get_gauge("rvi_local_services", "Services registered here.");
   st.known_nodes = &m.get_gauge("rvi_known_nodes", "Nodes seen since start.");
   self->set_down_handler([&st](const caf::down_msg& x) {
-    std::erase_if(st.audience, [&x](auto& y) { return y.handle->address() == x.source; });
-    auto i = st.links_by_address.find(x.source);
-    if (i != st.links_by_address.end())
+    st.audience.erase(x.source.id());
+    auto i = st.links_by_actor.find(x.source.id());
+    if (i != st.links_by_actor.end())
       st.link_down(i->second);
   });
   st.publish();

@@ -36,7 +36,13 @@ struct service_discovery_state {
 
   struct live_link {
     link_actor handle;
-    peer_identity peer;
+    std::string node_address;
+  };
+
+  /// A link whose peer has our announcement.
+  struct listener {
+    link_actor handle;
+    std::vector<std::string> destinations; // patterns of what the peer may reach
   };
 
   caf::result<atom::done> register_local(local_service x);
@@ -50,6 +56,8 @@ struct service_discovery_state {
   void link_up(link_actor handle, link_info info);
   void link_down(uint64_t link);
   void change_node(const std::string& address, const std::function<void(known_node&)>& change);
+  /// Who asks for the node by its uid is led to this address.
+  bool holds_uid(const node_uid& uid, const std::string& address) const;
   void publish();
   std::string status() const;
 
@@ -59,8 +67,8 @@ struct service_discovery_state {
   std::map<std::string, announce_entry> signed_services;         // available local ones
   std::map<std::string, std::map<std::string, uint64_t>> remote; // node address -> service -> seq
   std::map<uint64_t, live_link> links;
-  std::map<caf::actor_addr, uint64_t> links_by_address;
-  std::vector<live_link> audience; // whoever has our announcement; up or about to be
+  std::map<caf::actor_id, uint64_t> links_by_actor;
+  std::map<caf::actor_id, listener> audience; // links up, or about to be
   uint64_t last_sequence = 0;
   metrics::gauge* local_services = nullptr;
   metrics::gauge* known_nodes = nullptr;

@@ -74,7 +74,7 @@ void store_and_forward_state::recover() {
 }
 
 void store_and_forward_state::recovered(const ledger::recovered& x) {
-  next_seq = x.next_seq;
+  next_seq = first_seq = x.next_seq;
   next_queue = x.next_queue;
   uint64_t items = 0;
   for (auto& found : x.queues) {
@@ -85,6 +85,9 @@ void store_and_forward_state::recovered(const ledger::recovered& x) {
     q->items = found.items;
     q->bytes = found.bytes;
     q->complete = false;
+    q->latest_ms = clock->now_ms() + config.ttl_ms_max; // not read yet
+    if (found.items == 0)
+      may_forget(*q);
     if (found.name.starts_with("$reply/"))
       if (auto bytes = crypto::unhex(std::string_view{found.name}.substr(7));
           bytes && bytes->size() == 16)
@@ -94,8 +97,10 @@ void store_and_forward_state::recovered(const ledger::recovered& x) {
   }
   counts.waiting->set(static_cast<double>(items));
   unknown_outcomes = x.dispatched;
-  for (auto& [id, target] : x.awaiting)
-    awaiting[target].insert(id);
+  for (auto& [id, target] : x.awaiting) {
+    awaiting[target].ids.insert(id);
+    awaiting[target].latest_ms = clock->now_ms() + config.ttl_ms_max;
+  }
   if (items + unknown_outcomes.size() > 0)
     log::info(component, "recovered",
               {{"waiting", items}, {"handed_over", unknown_outcomes.size()}});
@@ -104,7 +109,28 @@ void store_and_forward_state::recovered(const ledger::recovered& x) {
     work();
   if (edge)
     answer_unknown(std::exchange(unknown_outcomes, {}));
-  pump_all();
+  routes_changed();
+  arm();
+}
+
+/// What the former edge had in hand has no receipt any more: as after a crash of the node.
+void store_and_forward_state::edge_restarted() {
+  for (auto& [key, x] : std::exchange(handed_over, {})) {
+    --x.queue->handed_over;
+    if (!x.item.content)
+      put_back(x.queue, std::move(x.item)); // an outcome is told again
+  }
+  auto found = std::make_shared<std::vector<std::string>>();
+  commit(
+    [found](transaction& t) -> caf::error {
+      found->clear();
+      return t.scan(table::dispatched, {}, transaction::no_limit,
+                    [&](std::string_view key, std::string_view) {
+                      found->emplace_back(key);
+                      return true;
+                    });
+    },
+    [this, found] { answer_unknown(*found); });
 }
 
 /// Promise 3: what was handed over before a crash is reported, run again only if it may be.
@@ -202,8 +228,7 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
       if (dispatch)
         ref.idempotent = table->local.find(to.service)->second.idempotent;
       entries->push_back({i, x[i], q, std::move(ref), next_seq++, local, dispatch});
-      next_due_ms = next_due_ms == 0 ? x[i]->header.expires_ms
-                                     : std::min(next_due_ms, x[i]->header.expires_ms);
+      note_due(x[i]->header.expires_ms);
       config.node->record(x[i]->header.id, 6, false, "schedule");
     }
     auto step = [entries](transaction& t) -> caf::error {
@@ -422,6 +447,8 @@ store_and_forward(store_and_forward_actor::stateful_pointer<store_and_forward_st
   st.counts.dispatched = count("rvi_requests_dispatched_total", "Requests handed to services.");
   st.counts.expired = count("rvi_requests_expired_total", "Requests whose time was up.");
   st.counts.dead_letters = count("rvi_dead_letters_total", "Messages handed over without receipt.");
+  st.counts.custody_timeouts
+    = count("rvi_custody_timeouts_total", "Links closed because a peer gave no custody.");
   st.counts.waiting = &m.get_gauge("rvi_queue_items", "What waits in the store.");
   self->set_down_handler([&st](const caf::down_msg& x) {
     auto i = st.links_by_address.find(x.source);
@@ -429,7 +456,8 @@ store_and_forward(store_and_forward_actor::stateful_pointer<store_and_forward_st
       st.link_down(i->second);
   });
   st.recover();
-  self->delayed_send(self, st.config.tick, atom::tick_v);
+  if (st.config.authorization)
+    self->send(st.config.authorization, atom::attach_v, store_and_forward_actor{self});
   return {
     [&st](atom::schedule, batch& x) { return st.schedule(std::move(x)); },
     [&st](atom::reply, batch& x) { return st.reply(std::move(x)); },
@@ -443,24 +471,27 @@ store_and_forward(store_and_forward_actor::stateful_pointer<store_and_forward_st
     },
     [&st](atom::link_down, uint64_t link) { st.link_down(link); },
     [&st](atom::available, const std::string& service) { st.service_available(service); },
+    [&st](atom::available) { st.when_ready([&st] { st.routes_changed(); }); },
     [&st](atom::receipt, const std::vector<receipt>& xs) { st.receipts(xs); },
     [&st](atom::invoke, const undelivered& x) { st.undelivered_again(x); },
     [&st](atom::outcome, const transaction_id& id) { return st.outcome(id); },
+    [&st](atom::revoke) { st.rights_shrank(); },
     [&st](atom::status) { return st.status(); },
     [&st](atom::attach, service_edge_actor& edge) {
+      bool anew = st.edge != nullptr;
       st.edge = std::move(edge);
-      if (st.ready)
+      if (st.ready && anew)
+        st.edge_restarted();
+      else if (st.ready)
         st.answer_unknown(std::exchange(st.unknown_outcomes, {}));
       st.when_ready([&st] { st.pump_all(); });
     },
     [&st](atom::attach, data_link_actor& data_link) {
       st.data_link = std::move(data_link);
-      st.when_ready([&st] { st.pump_all(); });
+      if (st.ready)
+        st.demand_anew();
     },
-    [&st](atom::tick) {
-      st.tick();
-      st.self->delayed_send(st.self, st.config.tick, atom::tick_v);
-    },
+    [&st](atom::tick) { st.wake(); },
   };
 }
 

@@ -9,6 +9,7 @@
 #include "actors/node/context.hpp"
 #include "actors/routing/expiry_clock.hpp"
 #include "actors/routing/request_ledger.hpp"
+#include "actors/wake_timer.hpp"
 #include "messages/actors.hpp"
 
 #include <caf/stateful_actor.hpp>
@@ -27,6 +28,7 @@ namespace rvi {
 struct store_and_forward_config {
   node_context_ptr node;
   store_actor store;
+  authorization_actor authorization; // says when rights shrink; null: nobody does
   uint64_t items_per_queue_max = 1'000'000;
   uint64_t bytes_per_queue_max = 4ULL << 30;
   size_t loaded_items_max = 1'024;         // of one queue, in memory
@@ -34,7 +36,8 @@ struct store_and_forward_config {
   size_t local_in_flight_max = 1'024;      // handed to services of one queue, no receipt yet
   uint64_t retry_ms = 1'000;
   uint64_t skew_ms_max = uint64_t{5} * 60 * 1'000;
-  std::chrono::milliseconds tick{100};
+  uint64_t custody_ms_max = 60'000; // what a peer may hold without an answer; then the link goes
+  uint64_t ttl_ms_max = 30ULL * 24 * 3'600 * 1'000; // how long anything is wanted at most
 };
 
 struct store_and_forward_state {
@@ -52,6 +55,9 @@ struct store_and_forward_state {
     uint64_t entering_bytes = 0;
     std::map<ledger::position, ledger::waiting_item> loaded; // ready to go, oldest first
     std::set<ledger::position> in_flight;
+    /// Channels with requests under way to a peer: the next ones wait for custody, so that no
+    /// retry can overtake (RVI-SVC_INVOC-9, 10).
+    std::map<std::string, size_t> channels;
     bool complete = true; // nothing waits in the store beyond `loaded` and `in_flight`
     ledger::position load_from;
     bool loading = false;
@@ -59,8 +65,11 @@ struct store_and_forward_state {
     std::optional<ledger::position> entered_while_loading; // the first of them
     std::set<ledger::position> settled_while_loading;
     bool stalled = false;          // its service could not take the front; `available` wakes it
-    uint64_t blocked_until_ms = 0; // refused for now
+    uint64_t blocked_until_ms = 0; // refused for now; boot time
     size_t handed_over = 0;        // to its service, no receipt yet
+    uint64_t latest_ms = 0;        // when the last of its items expires
+    uint64_t demanded_ms = 0;      // a link is asked for until then, boot time; 0: it is not
+    std::vector<std::string> demanded_at; // to these addresses
   };
   using queue_ptr = std::shared_ptr<waiting_queue>;
 
@@ -68,15 +77,34 @@ struct store_and_forward_state {
     queue_ptr queue;
     ledger::waiting_item item;
   };
+  using flight_key = std::pair<transaction_id, bool>; // id and reply
 
   struct link_state {
     link_actor handle;
     link_info info;
     uint64_t credit_envelopes = 0;
     uint64_t credit_bytes = 0;
-    bool used = false;                                           // something came over it
-    bool starved = false;                                        // something waits for credit
-    std::map<std::pair<transaction_id, bool>, flight> in_flight; // by id and reply
+    bool used = false;    // something came over it
+    bool starved = false; // something waits for credit
+    bool watched = false; // has an entry in `custody_due`
+    bool closing = false; // told to
+    std::map<flight_key, flight> in_flight;
+    uint64_t progress_ms
+      = 0;                  // of the last custody, or when something went after nothing; boot time
+    uint64_t bytes_max = 0; // the largest under way
+  };
+
+  /// Rpcs that others have: the node must be reached for the replies.
+  struct awaited {
+    std::set<transaction_id> ids;
+    uint64_t latest_ms = 0;   // when the last of them expires
+    uint64_t demanded_ms = 0; // as in waiting_queue
+  };
+
+  struct settled_item {
+    std::string id; // key in `ids`
+    std::string target;
+    uint64_t expires_ms = 0;
   };
 
   explicit store_and_forward_state(store_and_forward_actor::pointer self) : self(self) {}
@@ -84,6 +112,7 @@ struct store_and_forward_state {
   // -- start ------------------------------------------------------------------------------------
   void recover();
   void recovered(const ledger::recovered& x);
+  void edge_restarted();
   void answer_unknown(const std::vector<std::string>& ids);
   /// Runs `work` now, or once the store has been read.
   void when_ready(std::function<void()> work);
@@ -103,6 +132,16 @@ struct store_and_forward_state {
   void credit(uint64_t link, const credit_grant& x);
   void link_up(link_actor handle, link_info info);
   void link_down(uint64_t link);
+  std::optional<flight> take_in_flight(link_state& link, const flight_key& key);
+  void landed(waiting_queue& q, const envelope& x);
+  /// A request or reply has ended while it waited or was under way.
+  void gone(const transaction_id& id, const ledger::queue_place& place);
+  /// False: it was certainly not sent to anybody since this node started.
+  bool may_have_left(const std::string& key) const;
+  /// Notes that something was sent now: its custody is waited for.
+  void await_custody(link_state& link);
+  /// Closes links whose peers take what they are sent and never say so.
+  void check_custody();
 
   // -- queues -----------------------------------------------------------------------------------
   queue_ptr queue_for(const std::string& name);
@@ -115,8 +154,13 @@ struct store_and_forward_state {
   /// Takes a place in the queue until `settle`; false if there is none.
   bool reserve(const queue_ptr& q, size_t bytes);
   static void settle(const queue_ptr& q, size_t bytes);
-  /// The next hop has these (keys in `ids`).
-  void settle_custody(std::vector<std::pair<std::string, std::string>> ids_and_targets);
+  /// The next hop has these.
+  void settle_custody(std::vector<settled_item> items);
+  /// Nothing is sent from this queue before `until_ms` (boot time).
+  void block(const queue_ptr& q, uint64_t until_ms);
+  /// It is empty: it goes in a moment, unless it is used again.
+  void may_forget(const waiting_queue& q);
+  void forget_idle();
   void pump(const queue_ptr& q);
   void pump_all();
   void load_more(const queue_ptr& q);
@@ -124,9 +168,25 @@ struct store_and_forward_state {
   route route_of(const waiting_queue& q) const;
   link_state* link_of(const route& x);
   void transmit(const queue_ptr& q, link_state& link);
-  void demand_link(const waiting_queue& q, const route& x);
+  /// HLD 9.5: a revoked credential of this node sends nothing any more, also not what it signed
+  /// before.
+  void rights_shrank();
+  void refuse_revoked(const queue_ptr& q);
+  /// With the credentials that the edge needs to judge them.
+  void pass_to_edge(batch requests);
+  /// The queues with a route to this node.
+  std::vector<queue_ptr> queues_of(const peer_identity& node);
+  /// Asks for a link for as long as something waits for it, once.
+  void demand_link(waiting_queue& q, const route& x);
+  void demand_link_for_replies(const std::string& target, awaited& x);
   /// Asks for links to nodes that have rpcs of ours.
   void demand_links_for_replies();
+  /// How long from now (boot time) what expires at `expires_ms` needs a link.
+  uint64_t demand_until(uint64_t expires_ms) const;
+  /// What had no way to its target may have one now.
+  void routes_changed();
+  /// Whoever knew what is wanted is gone: it is asked for anew.
+  void demand_anew();
   void ended(const std::string& target, const transaction_id& id);
   void dispatch(const queue_ptr& q);
   void dispatch_marked(const queue_ptr& q, std::vector<ledger::waiting_item> items);
@@ -139,13 +199,20 @@ struct store_and_forward_state {
   void put_back(const queue_ptr& q, ledger::waiting_item item);
 
   // -- time -------------------------------------------------------------------------------------
-  void tick();
+  uint64_t boot_ms() const { return config.node->time->boot_ms(); }
+  void wake();
+  /// Sees to the next wake-up.
+  void arm();
+  /// A request expires then.
+  void note_due(uint64_t expires_ms);
   void expire_due();
   struct due_request {
     std::string id;
     std::string source;
   };
   void expire(const std::vector<due_request>& xs);
+  void expired(uint64_t next_ms);
+  void expiry_failed();
 
   // -- store ------------------------------------------------------------------------------------
   /// Runs a step durably, then `done`; on an error `failed`.
@@ -165,16 +232,26 @@ struct store_and_forward_state {
   std::vector<std::function<void()>> waiting_for_ready;
   std::vector<std::string> unknown_outcomes; // handed over before a crash
   uint64_t next_seq = 1;
+  uint64_t first_seq = 1;            // of this start; what is older may have been sent before
+  std::set<std::string> settling;    // by `ids` key: custody counted, not on disk yet
+  std::set<std::string> sent_before; // by `ids` key: sent over a link that went without custody
   uint32_t next_queue = 1;
   uint64_t next_due_ms = 0;
   bool expiring = false;
-  uint64_t next_demand_ms = 0;
+  bool own_revoked = false; // a credential of this node
+  uint64_t due_while_expiring_ms = 0;
+  uint64_t expire_again_ms = 0;                        // not before, boot time
+  uint64_t forget_ms = 0;                              // when `emptied` is looked at, boot time
+  std::set<std::string> emptied;                       // queues
+  std::set<std::pair<uint64_t, std::string>> blocked;  // until when, boot time; queues
+  std::set<std::pair<uint64_t, uint64_t>> custody_due; // not before, boot time; links
+  // The boot clock counts sleep, delays do not: while anything is due the clock is looked at.
+  wake_timer timer{60'000};
   std::map<std::string, queue_ptr> queues; // ordered, so that runs repeat
   std::map<uint64_t, link_state> links;
   std::map<node_uid, uint64_t> links_by_uid;
   std::map<caf::actor_addr, uint64_t> links_by_address;
-  /// Rpcs that others have: their nodes must be reached for the replies (by target).
-  std::map<std::string, std::set<transaction_id>> awaiting;
+  std::map<std::string, awaited> awaiting;   // by target
   std::map<std::string, flight> handed_over; // to services, by `ids` key
   struct {
     metrics::counter* accepted = nullptr;
@@ -186,6 +263,7 @@ struct store_and_forward_state {
     metrics::counter* dispatched = nullptr;
     metrics::counter* expired = nullptr;
     metrics::counter* dead_letters = nullptr;
+    metrics::counter* custody_timeouts = nullptr;
     metrics::gauge* waiting = nullptr;
   } counts;
 };

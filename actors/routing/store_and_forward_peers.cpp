@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// What store and forward does with envelopes from peers (HLD 8.13, 13.2) and with time (13.1).
+// What store and forward does with envelopes from peers (HLD 8.13, 13.2).
 
 #include "actors/routing/store_and_forward.hpp"
 #include "runtime/json/json.hpp"
@@ -10,9 +10,6 @@ namespace rvi {
 
 namespace {
 
-constexpr const char* component = "store-and-forward";
-constexpr size_t expire_items_max = 1'024;
-
 struct arrival {
   envelope_ptr content;
   store_and_forward_state::queue_ptr queue;
@@ -20,6 +17,7 @@ struct arrival {
   uint64_t seq = 0;
   bool dispatch = false;
   // Set by the step:
+  ledger::queue_place left = {}; // the request of a reply waited there
   ledger::received received = ledger::received::stored;
   ledger::replied replied = ledger::replied::unexpected;
 };
@@ -28,7 +26,7 @@ using arrivals = std::vector<arrival>;
 
 caf::error keep(transaction& t, arrival& x) {
   if (x.content->header.is_reply()) {
-    auto result = ledger::receive_reply(t, *x.content, x.reference, x.seq);
+    auto result = ledger::receive_reply(t, *x.content, x.reference, x.seq, &x.left);
     if (!result)
       return std::move(result.error());
     x.replied = *result;
@@ -78,10 +76,15 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
   auto table = config.node->routing->load();
   auto xs = std::make_shared<arrivals>();
   std::map<waiting_queue*, size_t> dispatching;
+  std::set<std::string> refused_channels;
   for (auto& content : x) {
     auto& header = content->header;
     auto q = queue_for(header.target);
-    if (!header.is_reply() && !reserve(q, content->size())) {
+    // What is refused for now takes the later ones of its channel with it.
+    auto channel = channel_of(*content);
+    bool overtakes = !channel.empty() && refused_channels.count(channel) > 0;
+    if (!header.is_reply() && (overtakes || !reserve(q, content->size()))) {
+      refused_channels.insert(std::move(channel));
       refused.refused.push_back({header.id, false,
                                  caf::make_error(ec::busy, "too much waits for " + q->name), false,
                                  config.retry_ms});
@@ -96,7 +99,7 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
       ref.idempotent = service->second.idempotent;
       ++dispatching[q.get()];
     }
-    next_due_ms = next_due_ms == 0 ? header.expires_ms : std::min(next_due_ms, header.expires_ms);
+    note_due(header.expires_ms);
     config.node->record(header.id, 13, header.is_reply(), "received");
     xs->push_back({content, q, std::move(ref), next_seq++, dispatch});
   }
@@ -126,6 +129,7 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
         ended("rpc:" + header.source, header.id);
         if (e.replied != ledger::replied::ended)
           continue;
+        gone(header.id, e.left);
         ledger::waiting_item item{at, ledger::originated_key(header.id), nullptr,
                                   ledger::notice_of_reply(*e.content), 0};
         entered(e.queue, item);
@@ -161,118 +165,6 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
     self->send(link, atom::custody_v, std::move(*report_refused));
   };
   commit(std::move(step), std::move(done), std::move(failed));
-}
-
-// -- time ---------------------------------------------------------------------------------------
-
-void store_and_forward_state::tick() {
-  if (clock->follow_wall())
-    log::warning(component, "the wall clock jumped; requests keep their own time");
-  if (!ready)
-    return;
-  auto now = clock->now_ms();
-  for (auto& [name, q] : queues)
-    if (q->blocked_until_ms != 0 && q->blocked_until_ms <= now) {
-      q->blocked_until_ms = 0;
-      pump(queue_ptr{q});
-    }
-  if (next_due_ms != 0 && next_due_ms <= now)
-    expire_due();
-  if (next_demand_ms <= now) {
-    next_demand_ms = now + config.retry_ms;
-    std::vector<uint32_t> empty;
-    std::erase_if(queues, [&empty](auto& x) {
-      auto& q = *x.second;
-      bool idle = q.items == 0 && q.in_flight.empty() && !q.loading && x.second.use_count() == 1;
-      if (idle && q.named)
-        empty.push_back(q.number);
-      return idle;
-    });
-    if (!empty.empty())
-      commit_later([empty](transaction& t) { return ledger::forget_queues(t, empty); });
-    pump_all();
-    demand_links_for_replies();
-  }
-}
-
-void store_and_forward_state::expire_due() {
-  if (expiring)
-    return;
-  expiring = true;
-  auto found = std::make_shared<std::vector<due_request>>();
-  transaction_step step = [found, now = clock->now_ms()](transaction& t) -> caf::error {
-    found->clear();
-    auto ids = ledger::due(t, now, expire_items_max);
-    if (!ids)
-      return std::move(ids.error());
-    for (auto& id : *ids) {
-      auto x = ledger::find(t, id);
-      if (!x)
-        return std::move(x.error());
-      if (*x)
-        found->push_back({id, (*x)->source()});
-    }
-    return {};
-  };
-  self->request(config.store, caf::infinite, atom::read_v, std::move(step))
-    .then([this, found](atom::done) { expire(*found); },
-          [this](const caf::error&) { expiring = false; });
-}
-
-void store_and_forward_state::expire(const std::vector<due_request>& xs) {
-  struct work {
-    std::string id;
-    queue_ptr source;
-    ledger::queue_ref reference;
-    uint64_t seq = 0;
-    ledger::expired_item result;
-  };
-  auto items = std::make_shared<std::vector<work>>();
-  for (auto& x : xs) {
-    auto q = queue_for(x.source);
-    items->push_back({x.id, q, reference(q), next_seq++, {}});
-  }
-  auto next = std::make_shared<std::optional<uint64_t>>();
-  auto step = [items, next, now = clock->now_ms()](transaction& t) -> caf::error {
-    for (auto& x : *items) {
-      auto result = ledger::expire(t, x.id, now, x.reference, x.seq);
-      if (!result && code_of(result.error()) != ec::not_found)
-        return std::move(result.error());
-      if (result)
-        x.result = std::move(*result);
-    }
-    auto first = ledger::next_due(t);
-    if (!first)
-      return std::move(first.error());
-    *next = *first;
-    return {};
-  };
-  auto done = [this, items, next] {
-    expiring = false;
-    next_due_ms = next->value_or(0);
-    for (auto& x : *items) {
-      auto id = ledger::id_of(x.id);
-      if (!x.result.queue.empty()) {
-        ledger::waiting_item gone;
-        gone.at = x.result.at;
-        gone.bytes = x.result.bytes;
-        left(queue_for(x.result.queue), gone);
-        for (auto& [number, link] : links)
-          link.in_flight.erase({id, false});
-      }
-      ended(x.result.target, id);
-      if (auto late = take_handed_over(x.id); late && late->item.content)
-        pump(late->queue);
-      if (x.result.notify) {
-        counts.expired->add();
-        config.node->record(id, 20, true, "timeout");
-        ledger::waiting_item outcome{{x.result.at.priority, x.seq}, x.id, nullptr, std::nullopt, 0};
-        entered(x.source, outcome);
-        announce_outcome(x.source, std::move(outcome));
-      }
-    }
-  };
-  commit(std::move(step), std::move(done), [this](const caf::error&) { expiring = false; });
 }
 
 std::string store_and_forward_state::status() const {

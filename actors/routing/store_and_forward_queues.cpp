@@ -4,6 +4,8 @@
 // a local service.
 
 #include "actors/routing/store_and_forward.hpp"
+#include "messages/wire/batch.hpp"
+#include "messages/wire/frame.hpp"
 #include "runtime/json/json.hpp"
 #include "runtime/observe/log.hpp"
 
@@ -29,6 +31,7 @@ store_and_forward_state::queue_ptr store_and_forward_state::queue_for(const std:
     q = std::make_shared<waiting_queue>();
     q->number = next_queue++;
     q->name = name;
+    may_forget(*q); // it may never get an item
   }
   return q;
 }
@@ -49,6 +52,8 @@ void store_and_forward_state::entered(const queue_ptr& q, ledger::waiting_item i
   ++q->items;
   q->bytes += item.bytes;
   counts.waiting->add(1);
+  if (item.content)
+    q->latest_ms = std::max(q->latest_ms, item.content->header.expires_ms);
   q->changed_while_loading = true;
   if (q->loading)
     q->entered_while_loading
@@ -65,14 +70,18 @@ void store_and_forward_state::entered(const queue_ptr& q, ledger::waiting_item i
 }
 
 void store_and_forward_state::left(const queue_ptr& q, const ledger::waiting_item& item) {
-  if (q->items > 0)
-    --q->items;
+  assert(q->items > 0);
+  --q->items;
   q->bytes -= std::min<uint64_t>(q->bytes, item.bytes);
   counts.waiting->add(-1);
   q->in_flight.erase(item.at);
   q->loaded.erase(item.at);
   if (q->loading)
     q->settled_while_loading.insert(item.at);
+  if (q->items == 0) {
+    q->latest_ms = 0;
+    may_forget(*q);
+  }
 }
 
 void store_and_forward_state::put_back(const queue_ptr& q, ledger::waiting_item item) {
@@ -121,7 +130,7 @@ void store_and_forward_state::pump_all() {
 void store_and_forward_state::pump(const queue_ptr& q) {
   if (!ready || q->items == q->in_flight.size())
     return;
-  if (q->blocked_until_ms > clock->now_ms())
+  if (q->blocked_until_ms > boot_ms())
     return;
   auto to = route_of(*q);
   if (to.to == route::where::local && !q->reply_to) {
@@ -133,11 +142,22 @@ void store_and_forward_state::pump(const queue_ptr& q) {
       dispatch(q);
     return;
   }
+  if (own_revoked) {
+    refuse_revoked(q);
+    if (q->items == q->in_flight.size())
+      return;
+    if (front_is_on_disk(*q)) {
+      load_more(q);
+      return;
+    }
+  }
   auto link = link_of(to);
   if (!link) {
     demand_link(*q, to);
     return;
   }
+  if (link->closing)
+    return;
   if (front_is_on_disk(*q))
     load_more(q);
   else
@@ -165,7 +185,7 @@ void store_and_forward_state::load_more(const queue_ptr& q) {
     .then([this, q, found, asked](atom::done) { loaded(q, std::move(*found), asked); },
           [this, q](const caf::error& err) {
             q->loading = false;
-            q->blocked_until_ms = clock->now_ms() + config.retry_ms;
+            block(q, boot_ms() + config.retry_ms);
             log::error(component, "a queue cannot be read",
                        {{"queue", q->name}, {"error", describe(err)}});
           });
@@ -198,62 +218,52 @@ void store_and_forward_state::loaded(const queue_ptr& q, std::vector<ledger::wai
 
 // -- towards a peer -----------------------------------------------------------------------------
 
-void store_and_forward_state::demand_link(const waiting_queue& q, const route& x) {
-  if (!data_link || x.to != route::where::remote || x.network_addresses.empty())
-    return;
-  setup_request wanted{q.name, x.node ? x.node->address : std::string{}, x.network_addresses, true};
-  if (!q.loaded.empty() && q.loaded.begin()->second.content)
-    config.node->record(q.loaded.begin()->second.content->header.id, 7, q.reply_to.has_value(),
-                        "setup data link");
-  self->send(data_link, atom::setup_v, std::move(wanted));
-}
-
-void store_and_forward_state::demand_links_for_replies() {
-  auto table = config.node->routing->load();
-  for (auto& [target, ids] : awaiting) {
-    auto to = table->resolve(target);
-    if (!data_link || to.to != route::where::remote || to.network_addresses.empty() || link_of(to))
-      continue;
-    self->send(data_link, atom::setup_v,
-               setup_request{target, to.node ? to.node->address : std::string{},
-                             to.network_addresses, false});
-  }
-}
-
-void store_and_forward_state::ended(const std::string& target, const transaction_id& id) {
-  auto i = awaiting.find(target);
-  if (i == awaiting.end())
-    return;
-  i->second.erase(id);
-  if (i->second.empty())
-    awaiting.erase(i);
-}
-
 void store_and_forward_state::transmit(const queue_ptr& q, link_state& link) {
   batch going;
-  size_t bytes = 0;
-  while (!q->loaded.empty() && going.size() < transmit_items_max) {
-    auto i = q->loaded.begin();
+  auto now = boot_ms();
+  // What travels in one frame is kept or refused together and cannot overtake.
+  wire::frame_filler frame{
+    std::min<uint64_t>(link.info.peer.frame_bytes_max, wire::frame_bytes_max_default)};
+  std::set<std::string> channels; // of the frame being filled
+  for (auto i = q->loaded.begin(); i != q->loaded.end() && going.size() < transmit_items_max;) {
     auto& item = i->second;
     if (!item.content)
       break;
+    auto channel = channel_of(*item.content);
+    bool next_frame = frame.begins(*item.content);
+    bool together = !next_frame && channels.count(channel) != 0;
+    if (!channel.empty() && q->channels.count(channel) && !together) {
+      ++i; // its turn comes with the custody of those before it
+      continue;
+    }
     if (link.credit_envelopes == 0 || item.bytes > link.credit_bytes) {
       link.starved = true;
       break;
     }
+    if (next_frame)
+      channels.clear();
+    frame.add(*item.content);
     auto& header = item.content->header;
     --link.credit_envelopes;
     link.credit_bytes -= item.bytes;
-    bytes += item.bytes;
     going.push_back(item.content);
     q->in_flight.insert(item.at);
     config.node->record(header.id, 11, header.is_reply(), "transmit");
     auto key = std::pair{header.id, header.is_reply()};
+    take_in_flight(link, key); // there is none; a count that is off would close the link
+    if (link.in_flight.empty())
+      link.progress_ms = now;
+    link.bytes_max = std::max<uint64_t>(link.bytes_max, item.bytes);
     link.in_flight[key] = {q, std::move(item)};
-    q->loaded.erase(i);
+    if (!channel.empty()) {
+      ++q->channels[channel];
+      channels.insert(channel);
+    }
+    i = q->loaded.erase(i);
   }
   if (going.empty())
     return;
+  await_custody(link);
   counts.transmitted->add(going.size());
   bool more = going.size() == transmit_items_max;
   self->send(link.handle, atom::transmit_v, std::move(going));
@@ -261,135 +271,11 @@ void store_and_forward_state::transmit(const queue_ptr& q, link_state& link) {
     pump(q);
 }
 
-void store_and_forward_state::link_up(link_actor handle, link_info info) {
-  auto id = info.link;
-  auto old = links_by_uid.find(info.peer.uid);
-  if (old != links_by_uid.end() && old->second != id)
-    link_down(old->second);
-  links_by_uid[info.peer.uid] = id;
-  links_by_address[handle->address()] = id;
-  self->monitor(handle);
-  auto& link = links[id];
-  link.handle = std::move(handle);
-  link.info = std::move(info);
-  for (auto& [name, q] : queues) {
-    if (q->loaded.empty() || !q->loaded.begin()->second.content || link_of(route_of(*q)) != &link)
-      continue;
-    auto waiting = to_bytes(q->loaded.begin()->second.content->header.id);
-    bool reply = q->reply_to.has_value();
-    config.node->trace->add_at(link.info.authorized_us, waiting, 8, reply,
-                               "authorized and announced");
-    config.node->trace->add_at(link.info.up_us, waiting, 9, reply, "data link available");
-  }
-  self->send(link.handle, atom::link_up_v);
-}
-
-void store_and_forward_state::link_down(uint64_t id) {
-  auto i = links.find(id);
-  if (i == links.end())
-    return;
-  auto lost = std::move(i->second);
-  links.erase(i);
-  links_by_address.erase(lost.handle->address());
-  auto known = links_by_uid.find(lost.info.peer.uid);
-  if (known != links_by_uid.end() && known->second == id)
-    links_by_uid.erase(known);
-  // 14.1: a link error queues what was on its way again.
-  std::set<queue_ptr> touched;
-  for (auto& [key, x] : lost.in_flight) {
-    touched.insert(x.queue);
-    put_back(x.queue, std::move(x.item));
-  }
-  for (auto& q : touched)
-    pump(q);
-}
-
-void store_and_forward_state::credit(uint64_t id, const credit_grant& x) {
-  auto i = links.find(id);
-  if (i == links.end())
-    return;
-  i->second.credit_envelopes += x.envelopes;
-  i->second.credit_bytes += x.bytes;
-  bool first = i->second.credit_envelopes == x.envelopes;
-  if (!first && !std::exchange(i->second.starved, false))
-    return;
-  auto uid = i->second.info.peer.uid;
-  std::vector<queue_ptr> waiting;
-  for (auto& [name, q] : queues)
-    if (q->items > q->in_flight.size())
-      waiting.push_back(q);
-  for (auto& q : waiting) {
-    auto to = route_of(*q);
-    if (to.node && to.node->uid == uid)
-      pump(q);
-  }
-}
-
-void store_and_forward_state::custody(uint64_t id, const custody_report& x) {
-  auto i = links.find(id);
-  if (i == links.end())
-    return;
-  auto take = [&](const transaction_id& tid, bool reply) -> std::optional<flight> {
-    auto j = i->second.in_flight.find({tid, reply});
-    if (j == i->second.in_flight.end())
-      return std::nullopt;
-    auto result = std::move(j->second);
-    i->second.in_flight.erase(j);
-    return result;
-  };
-  std::vector<std::pair<std::string, std::string>> settled;
-  std::set<queue_ptr> touched;
-  for (auto& accepted : x.accepted) {
-    auto flown = take(accepted.id, accepted.reply);
-    if (!flown)
-      continue;
-    settled.emplace_back(flown->item.id, flown->queue->name);
-    left(flown->queue, flown->item);
-    touched.insert(flown->queue);
-  }
-  if (!settled.empty())
-    settle_custody(std::move(settled));
-  for (auto& refused : x.refused)
-    if (auto flown = take(refused.id, refused.reply))
-      refused_by_peer(std::move(*flown), refused);
-  for (auto& q : touched)
-    pump(q);
-}
-
-void store_and_forward_state::settle_custody(
-  std::vector<std::pair<std::string, std::string>> ids_and_targets) {
-  auto owed = std::make_shared<std::vector<size_t>>();
-  auto settled = std::make_shared<std::vector<std::pair<std::string, std::string>>>(
-    std::move(ids_and_targets));
-  transaction_step step = [owed, settled](transaction& t) -> caf::error {
-    owed->clear();
-    for (size_t i = 0; i < settled->size(); ++i) {
-      auto x = ledger::custody(t, (*settled)[i].first);
-      if (!x && code_of(x.error()) != ec::not_found)
-        return std::move(x.error());
-      if (x && *x)
-        owed->push_back(i);
-    }
-    return {};
-  };
-  self->request(config.store, caf::infinite, atom::defer_v, std::move(step))
-    .then(
-      [this, owed, settled](atom::committed) {
-        for (auto i : *owed)
-          awaiting[(*settled)[i].second].insert(ledger::id_of((*settled)[i].first));
-      },
-      [](const caf::error& err) {
-        log::error(component, "custody was not noted; it may be sent again",
-                   {{"error", describe(err)}});
-      });
-}
-
 void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
   auto& [queue, item] = x;
   config.node->record(why.id, 11, why.reply, "refused: " + describe(why.reason));
   if (!why.permanent) {
-    queue->blocked_until_ms
-      = clock->now_ms() + std::max<uint64_t>(why.retry_after_ms, config.retry_ms);
+    block(queue, boot_ms() + std::max<uint64_t>(why.retry_after_ms, config.retry_ms));
     put_back(queue, std::move(item));
     return;
   }
@@ -397,10 +283,17 @@ void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
   if (why.reply) {
     log::warning(component, "a peer refused a reply",
                  {{"id", to_string(why.id)}, {"reason", describe(why.reason)}});
-    settle_custody({{item.id, queue->name}});
+    settle_custody({settled_item{item.id, queue->name, 0}});
     return;
   }
   auto key = item.id;
+  // Refused after it was sent once before: that one may have arrived and been run. Its reply, or
+  // its timeout, ends it.
+  bool rpc = item.content->header.kind == request_kind::rpc;
+  if (sent_before.erase(key) > 0 && rpc) {
+    settle_custody({settled_item{key, queue->name, item.content->header.expires_ms}});
+    return;
+  }
   auto source = queue_for(item.content->header.source);
   auto ref = reference(source);
   auto seq = next_seq++;
@@ -412,16 +305,22 @@ void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
   bool timeout = code_of(why.reason) == ec::timeout;
   std::string status = timeout ? "timeout" : "refused";
   std::string detail = timeout ? "no" : text.take();
-  bool rpc = item.content->header.kind == request_kind::rpc;
+  auto ended = std::make_shared<bool>(false);
   ledger::waiting_item outcome{{item.at.priority, seq}, key, nullptr, std::nullopt, 0};
-  commit([key, status, detail, ref,
-          seq](transaction& t) { return ledger::end(t, key, status, detail, ref, seq); },
-         [this, source, outcome, rpc] {
-           if (!rpc)
-             return;
-           entered(source, outcome);
-           announce_outcome(source, outcome);
-         });
+  commit(
+    [=](transaction& t) -> caf::error {
+      auto result = ledger::end(t, key, status, detail, ref, seq);
+      if (!result)
+        return std::move(result.error());
+      *ended = *result;
+      return {};
+    },
+    [this, source, outcome, rpc, ended] {
+      if (!rpc || !*ended)
+        return;
+      entered(source, outcome);
+      announce_outcome(source, outcome);
+    });
 }
 
 // -- towards a local service --------------------------------------------------------------------
@@ -473,7 +372,7 @@ void store_and_forward_state::dispatch_marked(const queue_ptr& q,
       pump(q);
     },
     [this, q, shared](const caf::error&) {
-      q->blocked_until_ms = clock->now_ms() + config.retry_ms;
+      block(q, boot_ms() + config.retry_ms);
       for (auto& item : *shared)
         put_back(q, std::move(item));
     });
@@ -487,6 +386,8 @@ store_and_forward_state::take_handed_over(const std::string& id) {
   auto result = std::move(i->second);
   handed_over.erase(i);
   --result.queue->handed_over;
+  if (result.queue->items == 0)
+    may_forget(*result.queue);
   return result;
 }
 
@@ -502,7 +403,7 @@ void store_and_forward_state::hand_over(const queue_ptr& q,
   }
   counts.dispatched->add(going.size());
   if (!going.empty())
-    self->send(edge, atom::invoke_v, std::move(going));
+    pass_to_edge(std::move(going));
 }
 
 void store_and_forward_state::announce_outcome(const queue_ptr& q, ledger::waiting_item item) {

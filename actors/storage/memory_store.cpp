@@ -41,7 +41,7 @@ public:
   expected<std::optional<std::string>> get(table t, std::string_view key) override {
     if (auto failure = check(key))
       return failure;
-    return disk_->value_of(t, std::string{key});
+    return disk_->value_of(t, key);
   }
 
   caf::error put(table t, std::string_view key, std::string_view value) override {
@@ -60,7 +60,7 @@ public:
     if (auto failure = check_change(key))
       return failure;
     std::string text{key};
-    if (!disk_->value_of(t, text))
+    if (!disk_->content(t).count(key))
       return false;
     if (auto failure = change(t, text, std::nullopt))
       return failure;
@@ -123,9 +123,9 @@ private:
   }
 
   caf::error change(table t, std::string key, std::optional<std::string> value) {
-    before_.push_back({t, key, disk_->value_of(t, key)});
     auto bytes = disk_->bytes_;
-    disk_->set(t, key, std::move(value));
+    auto old = disk_->set(t, key, std::move(value));
+    before_.push_back({t, std::move(key), std::move(old)});
     auto capacity = disk_->capacity_;
     if (reserve_allowed_)
       capacity += std::min(capacity / 4, std::numeric_limits<uint64_t>::max() - capacity);
@@ -160,6 +160,8 @@ caf::error memory_transaction::commit() {
       land();
     disk_->failed_ = injected.code != ec::store_full;
     undo();
+    if (disk_->on_failure_)
+      disk_->on_failure_();
     return caf::make_error(injected.code, std::string{"injected"});
   }
   before_.clear();
@@ -221,24 +223,41 @@ void memory_disk::crash() {
   ++opening_;
 }
 
+std::shared_ptr<memory_disk> memory_disk::copy() const {
+  auto result = make();
+  result->tables_ = tables_;
+  result->capacity_ = capacity_;
+  result->bytes_ = bytes_;
+  return result;
+}
+
 void memory_disk::fail_commits(size_t n, ec code, bool lands) {
   failure_ = {n, code, lands};
 }
 
-void memory_disk::set(table t, const std::string& key, std::optional<std::string> value) {
+std::optional<std::string>
+memory_disk::set(table t, const std::string& key, std::optional<std::string> value) {
   auto& records = tables_[static_cast<size_t>(t)];
-  auto i = records.find(key);
-  if (i != records.end()) {
+  auto i = records.lower_bound(key);
+  bool known = i != records.end() && i->first == key;
+  std::optional<std::string> old;
+  if (known) {
     bytes_ -= record_bytes + key.size() + i->second.size();
-    records.erase(i);
+    old = std::move(i->second);
   }
   if (value) {
     bytes_ += record_bytes + key.size() + value->size();
-    records.emplace(key, std::move(*value));
+    if (known)
+      i->second = std::move(*value);
+    else
+      records.emplace_hint(i, key, std::move(*value));
+  } else if (known) {
+    records.erase(i);
   }
+  return old;
 }
 
-std::optional<std::string> memory_disk::value_of(table t, const std::string& key) const {
+std::optional<std::string> memory_disk::value_of(table t, std::string_view key) const {
   auto& records = content(t);
   auto i = records.find(key);
   return i == records.end() ? std::optional<std::string>{} : i->second;

@@ -8,6 +8,7 @@
 #include "actors/storage/disk.hpp"
 
 #include <array>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -37,6 +38,15 @@ public:
   /// until it is opened again. If `lands`, the changes are on disk all the same, as a failed sync
   /// may leave it; they show after the next opening.
   void fail_commits(size_t n, ec code, bool lands = false);
+
+  /// Called within each commit that fails so, before anybody hears of it.
+  void on_failure(std::function<void()> x) { on_failure_ = std::move(x); }
+
+  /// It serves nobody until it is opened again.
+  bool is_failed() const { return failed_; }
+
+  /// A disk with the same content, as somebody who had it in hand may make.
+  std::shared_ptr<memory_disk> copy() const;
 
   /// More than this and changes fail with `store_full`.
   void set_capacity(uint64_t bytes) { capacity_ = bytes; }
@@ -68,13 +78,15 @@ private:
   memory_disk() = default;
   bool is_current(uint64_t opening) const { return opening == opening_; }
   bool serves(uint64_t opening) const { return is_current(opening) && !failed_; }
-  void set(table t, const std::string& key, std::optional<std::string> value);
-  std::optional<std::string> value_of(table t, const std::string& key) const;
+  /// Nothing for `value` removes the record. What was there before.
+  std::optional<std::string> set(table t, const std::string& key, std::optional<std::string> value);
+  std::optional<std::string> value_of(table t, std::string_view key) const;
 
   std::array<records, table_names.size()> tables_;
   memory_transaction* writing_ = nullptr;
   std::vector<change> landed_; // of a failed commit; applied at the next opening
   injected failure_;
+  std::function<void()> on_failure_;
   uint64_t capacity_ = std::numeric_limits<uint64_t>::max();
   uint64_t bytes_ = 0;
   uint64_t commits_ = 0;

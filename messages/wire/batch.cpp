@@ -126,23 +126,27 @@ size_t frame_bytes_of(const envelope& x) {
   return frame_overhead + item_overhead + x.size() + 36 * x.proof.path.size();
 }
 
+bool frame_filler::begins(const envelope& x) const {
+  return !previous_ || bytes_ + frame_bytes_of(x) - frame_overhead > bytes_max_
+         || x.root->batch_id != previous_->root->batch_id
+         || x.proof.index <= previous_->proof.index;
+}
+
+void frame_filler::add(const envelope& x) {
+  // Each item may bring its whole path as missing nodes.
+  bytes_ = begins(x) ? frame_bytes_of(x) : bytes_ + frame_bytes_of(x) - frame_overhead;
+  previous_ = &x;
+}
+
 void append_batch_frames(std::string& out, const batch& envelopes, size_t frame_bytes_max) {
   auto first = envelopes.begin();
-  size_t bytes = frame_overhead;
+  frame_filler frame{frame_bytes_max};
   for (auto i = first; i != envelopes.end(); ++i) {
-    // Each item may bring its whole path as missing nodes.
-    auto more = item_overhead + (*i)->size() + 36 * (*i)->proof.path.size();
-    auto& previous = *std::prev(i == first ? i + 1 : i);
-    bool fits = bytes + more <= frame_bytes_max;
-    bool same_tree = i == first
-                     || ((*i)->root->batch_id == previous->root->batch_id
-                         && (*i)->proof.index > previous->proof.index);
-    if (i != first && (!fits || !same_tree)) {
+    if (i != first && frame.begins(**i)) {
       append_one(out, first, i);
       first = i;
-      bytes = frame_overhead;
     }
-    bytes += more;
+    frame.add(**i);
   }
   if (first != envelopes.end())
     append_one(out, first, envelopes.end());

@@ -17,6 +17,21 @@ namespace rvi::wire {
 class Batch;
 class Custody;
 
+/// Where frames begin: each takes envelopes of one tree in ascending order, as many as fit.
+class frame_filler {
+public:
+  explicit frame_filler(size_t frame_bytes_max) : bytes_max_(frame_bytes_max) {}
+
+  /// This envelope, if it were the next, would be the first of a frame.
+  bool begins(const envelope& x) const;
+  void add(const envelope& x);
+
+private:
+  size_t bytes_max_;
+  size_t bytes_ = 0; // of the frame so far
+  const envelope* previous_ = nullptr;
+};
+
 /// Appends frames (with their lengths) that carry the envelopes in their order, each frame at most
 /// `frame_bytes_max` long. The caller has checked that each envelope fits alone.
 void append_batch_frames(std::string& out, const batch& envelopes, size_t frame_bytes_max);

@@ -110,8 +110,8 @@ expected<std::optional<std::string_view>> frame_reader::next() {
 caf::error check_frame(std::string_view bytes, const frame_limits& limits) {
   field_scanner scanner{bytes};
   auto content = scanner.next();
-  if (!content || content->wire_type != 2 || content->number > Frame::kBye || scanner.next()
-      || scanner.failed())
+  if (!content || content->wire_type != 2 || content->number > Frame::kCloneTokenKept
+      || scanner.next() || scanner.failed())
     return malformed("a frame without exactly one known content");
   switch (content->number) {
     case Frame::kAuthorize:

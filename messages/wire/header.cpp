@@ -7,6 +7,8 @@
 #include "rvi.pb.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <google/protobuf/stubs/logging.h>
 
 namespace rvi::wire {
 
@@ -16,17 +18,30 @@ caf::error malformed(const char* why) {
   return caf::make_error(ec::malformed, std::string{why});
 }
 
+/// Protobuf would write a line to stderr for each text that is no UTF-8, so peers could fill the
+/// log. What it returns says so as well.
+void log_fatal_only(google::protobuf::LogLevel level, const char* file, int line,
+                    const std::string& text) {
+  if (level == google::protobuf::LOGLEVEL_FATAL)
+    std::fprintf(stderr, "%s:%d: %s\n", file, line, text.c_str());
+}
+// Before main, because the handler may not change once threads parse.
+[[maybe_unused]] const auto previous_log_handler = google::protobuf::SetLogHandler(log_fatal_only);
+
 constexpr uint32_t header_version = 1;
-constexpr uint32_t header_fields = 21;
 constexpr uint32_t on_behalf_of_field = 15;
-constexpr uint32_t on_behalf_of_fields = 4;
+// See ascending_and_known.
+constexpr std::string_view header_wire_types = "022200220202022000222";
+constexpr std::string_view on_behalf_of_wire_types = "2202";
+constexpr std::string_view announced_wire_types = "2200";
 
 bool only_known_fields(std::string_view x) {
-  if (!ascending_and_known(x, header_fields))
+  if (!ascending_and_known(x, header_wire_types))
     return false;
   field_scanner scanner{x};
   while (auto f = scanner.next())
-    if (f->number == on_behalf_of_field && !ascending_and_known(f->content, on_behalf_of_fields))
+    if (f->number == on_behalf_of_field
+        && !ascending_and_known(f->content, on_behalf_of_wire_types))
       return false;
   return true;
 }
@@ -62,6 +77,8 @@ const char* broken_rule(const RequestHeader& x) {
     return "a field of the wrong length";
   if (x.channel().size() > 128 || x.content_type().size() > 128 || x.data_class().size() > 128)
     return "a text over 128 bytes";
+  if (x.has_on_behalf_of() && !size_is(x.on_behalf_of().user(), 16))
+    return "a user that has not 16 bytes";
   bool reply = x.kind() == REPLY || x.kind() == ERROR;
   if (reply == x.request_hash().empty())
     return "request_hash goes with replies only";
@@ -70,6 +87,8 @@ const char* broken_rule(const RequestHeader& x) {
   if (!names_are_normal(x))
     return "a name that is not normalised";
   auto type = type_of(x.target());
+  if (type_of(x.source()) || (reply && type))
+    return "a source with a type prefix";
   if (x.kind() == RPC && type != name_type::rpc)
     return "kind and type prefix differ";
   if (x.kind() == MESSAGE && type != name_type::message)
@@ -96,6 +115,7 @@ std::string encode_header(const request_header& x) {
   y.set_version(header_version);
   y.set_settled_below(x.settled_below);
   y.set_request_hash(x.request_hash);
+  y.set_target_uid(x.target_uid);
   return y.SerializeAsString(); // no map fields: one encoding
 }
 
@@ -126,6 +146,9 @@ expected<request_header> decode_header(std::string_view x) {
   result.channel = std::move(*y.mutable_channel());
   result.settled_below = y.settled_below();
   result.request_hash = std::move(*y.mutable_request_hash());
+  result.target_uid = std::move(*y.mutable_target_uid());
+  if (y.has_on_behalf_of())
+    result.user_role = std::move(*y.mutable_on_behalf_of()->mutable_role());
   return result;
 }
 
@@ -140,7 +163,7 @@ std::string encode_announced(const remote_service& x, const node_uid& owner) {
 
 expected<announced> decode_announced(std::string_view x) {
   AnnouncedService y;
-  if (x.size() > header_bytes_max || !ascending_and_known(x, 4)
+  if (x.size() > header_bytes_max || !ascending_and_known(x, announced_wire_types)
       || !y.ParseFromArray(x.data(), static_cast<int>(x.size())) || y.SerializeAsString() != x)
     return malformed("an announced service that is not canonical");
   auto name = normalise_name(y.name());

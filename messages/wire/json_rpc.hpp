@@ -20,6 +20,8 @@
 //   -32022 store_failed        -32023 store_full              -32024 config_invalid
 //   -32025 file_unsafe         -32026 io_failed               -32027 shutting_down
 //   -32028 not_found
+//   -32029 revoked
+//   -32030 quarantined
 
 #pragma once
 

@@ -3,6 +3,7 @@
 // Texts coming in. Fields are asked for by name; what nobody asked for is an error, so that a
 // misspelt field is never silently ignored.
 
+#include "messages/revocation.hpp"
 #include "messages/wire/json_rpc.hpp"
 
 #include <array>
@@ -268,6 +269,13 @@ result read_administration(const context& at, std::string_view method, std::stri
   return finished(in, std::move(x));
 }
 
+/// HLD 9.5: a signed list, as its issuer made it.
+result read_revoke(const context& at) {
+  fields in{at.params};
+  administration_call x{"revoke", in.text({"list"}, true, revocation_list_bytes_max)};
+  return finished(in, std::move(x));
+}
+
 result read_method(std::string_view method, const context& at) {
   if (method == "invoke" || method == "message")
     return read_invoke(at, method == "message");
@@ -289,6 +297,8 @@ result read_method(std::string_view method, const context& at) {
     return read_administration(at, method, "section");
   if (method == "get_nodes" || method == "get_links")
     return read_administration(at, method, "pattern");
+  if (method == "revoke")
+    return read_revoke(at);
   return problem{number_of(ec::unknown_method),
                  caf::make_error(ec::unknown_method, std::string(method.substr(0, 128)))};
 }

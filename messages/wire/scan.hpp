@@ -80,12 +80,15 @@ private:
   bool failed_ = false;
 };
 
-/// True if the fields ascend strictly and none is above `last`.
-inline bool ascending_and_known(std::string_view bytes, uint32_t last) {
+/// True if the fields ascend strictly and each has the wire type of the schema: `wire_types` holds
+/// a digit for every field from 1 on. Protobuf itself keeps a known number in another wire type
+/// aside and writes it again at the end.
+inline bool ascending_and_known(std::string_view bytes, std::string_view wire_types) {
   field_scanner scanner{bytes};
   uint32_t previous = 0;
   while (auto x = scanner.next()) {
-    if (x->number <= previous || x->number > last)
+    if (x->number <= previous || x->number > wire_types.size()
+        || x->wire_type != static_cast<uint32_t>(wire_types[x->number - 1] - '0'))
       return false;
     previous = x->number;
   }

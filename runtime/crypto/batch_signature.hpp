@@ -110,12 +110,15 @@ public:
 
 private:
   struct entry {
-    std::string key; // SHA-256 over everything above
-    std::string credential_hash;
+    digest key; // SHA-256 over everything above
+    digest credential_hash;
+  };
+  struct first_bytes { // of a hash are a hash
+    size_t operator()(const digest& x) const;
   };
   size_t roots_max_;
   std::list<entry> order_; // most recent first
-  std::unordered_map<std::string, std::list<entry>::iterator> entries_;
+  std::unordered_map<digest, std::list<entry>::iterator, first_bytes> entries_;
   uint64_t hits_ = 0;
   uint64_t misses_ = 0;
 };

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// SHA-256, HMAC and random bytes. Each thread keeps its Botan objects: making one costs more than
-// hashing a request header. What Botan throws here is a broken installation or a dead system
-// generator; nothing can go on then, so the functions are noexcept inside and the process ends.
+// SHA-256 and HMAC. Each thread keeps its Botan objects: making one costs more than hashing a
+// request header. What Botan throws here is a broken installation; nothing can go on then, so the
+// functions are noexcept inside and the process ends.
 
 #include "runtime/crypto/crypto.hpp"
 #include "runtime/crypto/key_state.hpp"
 
-#include <botan/chacha_rng.h>
 #include <botan/hash.h>
 #include <botan/mem_ops.h>
-#include <botan/system_rng.h>
 
 #include <algorithm>
 #include <array>
@@ -42,12 +40,6 @@ constexpr size_t hmac_block_size = 64;
 } // namespace
 
 namespace detail {
-
-Botan::RandomNumberGenerator& thread_generator() {
-  static constexpr size_t requests_per_seed = 1'024;
-  thread_local Botan::ChaCha_RNG result{Botan::system_rng(), requests_per_seed};
-  return result;
-}
 
 void scrub(std::string& x) {
   Botan::secure_scrub_memory(x.data(), x.size());
@@ -126,15 +118,6 @@ digest hmac_sha256(std::string_view key, std::string_view x) {
   hash.final(result.data());
   Botan::secure_scrub_memory(pad.data(), pad.size());
   return result;
-}
-
-std::string random_bytes(size_t n) {
-  auto draw = [n]() noexcept {
-    std::string result(n, '\0');
-    detail::thread_generator().randomize(reinterpret_cast<uint8_t*>(result.data()), n);
-    return result;
-  };
-  return draw();
 }
 
 bool equal_constant_time(std::string_view x, std::string_view y) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "runtime/crypto/crypto.hpp"
+#include "runtime/crypto/entropy.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -19,15 +20,11 @@
 namespace Botan {
 class PK_Signer;
 class Private_Key;
-class RandomNumberGenerator;
 } // namespace Botan
 
 namespace rvi::crypto {
 
 namespace detail {
-
-/// A generator of this thread, seeded and reseeded from the system's.
-Botan::RandomNumberGenerator& thread_generator();
 
 /// Overwrites a secret; the compiler may not leave it out.
 void scrub(std::string& x);

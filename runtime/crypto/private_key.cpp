@@ -28,6 +28,7 @@ using botan_key = std::unique_ptr<Botan::Private_Key>;
 
 constexpr const char* curve = "secp256r1";
 constexpr size_t seed_size = 32;
+constexpr size_t ed25519_key_size = 32; // the end of its SPKI
 
 /// Null if it is neither Ed25519 nor P-256.
 botan_key rebuild(const Botan::Private_Key& x) {
@@ -107,6 +108,10 @@ const public_key& private_key::public_part() const {
 
 std::string private_key::sign(std::string_view message) const {
   assert(state_);
+  auto& spki = state_->public_part.spki();
+  if (auto* scheme = detail::substitute();
+      scheme && state_->public_part.algorithm() == algorithm::ed25519)
+    return scheme->sign(std::string_view{spki}.substr(spki.size() - ed25519_key_size), message);
   // Only a lack of memory or of randomness can throw here; nothing can go on then.
   auto make = [this, message]() noexcept {
     auto kind = state_->public_part.algorithm();

@@ -4,7 +4,9 @@
 
 #include "runtime/crypto/batch_signature.hpp"
 
+#include <algorithm>
 #include <cassert>
+#include <cstring>
 
 namespace rvi::crypto {
 
@@ -16,17 +18,22 @@ constexpr size_t signature_size = 64;
 
 /// The signing input has fields of fixed size only, so nothing can shift between them. Algorithm
 /// and key follow from the credential; they are in here so that a wrong look-up stays harmless.
-std::string key_of(const batch_root& batch, std::string_view signing_input, const public_key& key) {
+digest key_of(const batch_root& batch, std::string_view signing_input, const public_key& key) {
   sha256_stream stream;
-  auto hash = stream.update(signing_input)
-                .update(batch.signature)
-                .update(uint8_t(batch.algorithm))
-                .update(view(key.uid()))
-                .finish();
-  return std::string{view(hash)};
+  return stream.update(signing_input)
+    .update(batch.signature)
+    .update(uint8_t(batch.algorithm))
+    .update(view(key.uid()))
+    .finish();
 }
 
 } // namespace
+
+size_t verified_root_cache::first_bytes::operator()(const digest& x) const {
+  size_t result;
+  std::memcpy(&result, x.data(), sizeof(result));
+  return result;
+}
 
 bool verified_root_cache::verify(const batch_root& batch, const digest& root,
                                  const public_key& key) {
@@ -44,8 +51,10 @@ bool verified_root_cache::verify(const batch_root& batch, const digest& root,
   ++misses_;
   if (!key.verify(input, batch.signature))
     return false;
-  order_.push_front({name, batch.credential_hash});
-  entries_.emplace(std::move(name), order_.begin());
+  auto& added = order_.emplace_front();
+  added.key = name;
+  std::copy_n(batch.credential_hash.begin(), credential_hash_size, added.credential_hash.begin());
+  entries_.emplace(name, order_.begin());
   while (entries_.size() > roots_max_) {
     entries_.erase(order_.back().key);
     order_.pop_back();
@@ -56,7 +65,7 @@ bool verified_root_cache::verify(const batch_root& batch, const digest& root,
 
 void verified_root_cache::forget(std::string_view credential_hash) {
   for (auto i = order_.begin(); i != order_.end();) {
-    if (i->credential_hash == credential_hash) {
+    if (view(i->credential_hash) == credential_hash) {
       entries_.erase(i->key);
       i = order_.erase(i);
     } else {

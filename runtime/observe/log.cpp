@@ -20,7 +20,7 @@ namespace rvi::log {
 
 namespace {
 
-constexpr std::array names = {"debug", "info", "warning", "error"};
+constexpr std::array names = {"debug", "info", "warning", "error", "off"};
 
 struct destination {
   std::shared_ptr<spdlog::sinks::sink> sink;

@@ -17,7 +17,7 @@
 
 namespace rvi::log {
 
-enum class level : uint8_t { debug, info, warning, error };
+enum class level : uint8_t { debug, info, warning, error, off };
 enum class format : uint8_t { text, json };
 
 const char* to_string(level x);

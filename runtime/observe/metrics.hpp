@@ -41,8 +41,9 @@ private:
 
 class histogram {
 public:
-  /// Upper bounds, ascending, without the infinite one.
-  explicit histogram(std::vector<double> bounds);
+  /// Upper bounds, ascending, without the infinite one; they outlive the histogram.
+  explicit histogram(const std::vector<double>& bounds);
+  explicit histogram(std::vector<double>&&) = delete;
   void observe(double x);
 
   struct state {
@@ -50,10 +51,10 @@ public:
     double sum = 0;
   };
   state read() const;
-  const std::vector<double>& bounds() const { return bounds_; }
+  const std::vector<double>& bounds() const { return *bounds_; }
 
 private:
-  std::vector<double> bounds_;
+  const std::vector<double>* bounds_;
   std::vector<std::atomic<uint64_t>> counts_;
   std::atomic<double> sum_ = 0;
 };

@@ -7,6 +7,9 @@
 
 #include "runtime/time_source.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cassert>
 #include <cstdint>
 #include <mutex>
 #include <string>
@@ -41,12 +44,14 @@ public:
     if (events_max_ == 0)
       return;
     auto wall_ms = time_->wall_ms() - (time_->boot_us() - boot_us) / 1'000;
+    assert(id.size() <= id_bytes_max);
     std::lock_guard guard{mutex_};
     if (events_.size() < events_max_)
       events_.emplace_back();
     auto& x = events_[next_];
     next_ = (next_ + 1) % events_max_;
-    x.id.assign(id);
+    std::copy(id.begin(), id.end(), x.id.begin());
+    x.id_bytes = static_cast<uint8_t>(id.size());
     x.step = step;
     x.reply = reply;
     x.boot_us = boot_us;
@@ -60,17 +65,31 @@ public:
     std::lock_guard guard{mutex_};
     for (size_t i = 0; i < events_.size(); ++i) {
       auto& x = events_[(next_ + i) % events_.size()];
-      if (id.empty() || x.id == id)
-        result.push_back(x);
+      auto of = std::string_view{x.id.data(), x.id_bytes};
+      if (id.empty() || of == id)
+        result.push_back({std::string{of}, x.step, x.reply, x.boot_us, x.wall_ms, x.detail});
     }
     return result;
   }
 
 private:
+  static constexpr size_t id_bytes_max = 28;
+
+  /// A `trace_event` in one piece, as there may be thousands.
+  struct entry {
+    std::array<char, id_bytes_max> id{};
+    uint8_t id_bytes = 0;
+    uint8_t step = 0;
+    bool reply = false;
+    uint64_t boot_us = 0;
+    uint64_t wall_ms = 0;
+    std::string detail;
+  };
+
   time_source_ptr time_;
   size_t events_max_;
   mutable std::mutex mutex_;
-  std::vector<trace_event> events_;
+  std::vector<entry> events_;
   size_t next_ = 0;
 };
 

@@ -93,11 +93,11 @@ peer_card::sign(std::vector<request_header> headers, const std::vector<std::stri
 }
 
 ::rvi::wire::AnnounceEntry peer_card::entry(const std::string& service, bool available) {
-  remote_service said{service, wall_ms(), available};
+  auto said = ::test::announced_by(key, credential->hash, {service, wall_ms(), available});
   ::rvi::wire::AnnounceEntry x;
-  x.set_service(::rvi::wire::encode_announced(said, key.public_part().uid()));
-  x.set_signature(key.sign("RVI-ANNOUNCE-1" + x.service()));
-  x.set_credential_hash(credential->hash);
+  x.set_service(said.service);
+  x.set_signature(said.signature);
+  x.set_credential_hash(said.credential_hash);
   return x;
 }
 

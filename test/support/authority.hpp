@@ -5,6 +5,7 @@
 #pragma once
 
 #include "messages/credential.hpp"
+#include "messages/revocation.hpp"
 #include "runtime/crypto/crypto.hpp"
 
 #include <cstdint>
@@ -36,6 +37,20 @@ struct authority {
 
   rvi::credential_ptr issue(rvi::credential_claims x) const {
     auto result = rvi::issue_credential(std::move(x), key);
+    return result ? *result : nullptr;
+  }
+
+  /// A signed list; with `base` a delta on it. Null if it cannot be.
+  rvi::revocation_list_ptr
+  revocation_list(uint64_t serial, std::vector<rvi::revocation_entry> entries, uint64_t now_s,
+                  const rvi::revocation_set* base = nullptr, uint64_t bundle = 1) const {
+    rvi::revocation_claims x;
+    x.issuer = organization;
+    x.version = {bundle, serial};
+    x.issued_s = now_s;
+    x.next_s = now_s + 86'400;
+    x.entries = std::move(entries);
+    auto result = rvi::issue_revocation_list(std::move(x), key, base);
     return result ? *result : nullptr;
   }
 

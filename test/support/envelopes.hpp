@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// Signed envelopes for tests, made the way authorization makes them.
+// Signed envelopes and announcements for tests, made the way authorization makes them.
 
 #pragma once
 
+#include "messages/batches.hpp"
 #include "messages/envelope.hpp"
 #include "messages/wire/header.hpp"
 
@@ -53,6 +54,14 @@ sign_batch(const rvi::crypto::private_key& key, std::vector<rvi::request_header>
     result.push_back(std::move(x));
   }
   return result;
+}
+
+/// One service, announced by the owner of this key.
+inline rvi::announce_entry
+announced_by(const rvi::crypto::private_key& key, const std::string& credential_hash,
+             const rvi::remote_service& x) {
+  auto bytes = rvi::wire::encode_announced(x, key.public_part().uid());
+  return {bytes, key.sign("RVI-ANNOUNCE-1" + bytes), credential_hash};
 }
 
 } // namespace test

@@ -131,6 +131,8 @@ public:
   std::vector<rvi::provisioned_address> routes;
   std::string infix = "services";
   bool answers_dials = true;
+  uint64_t keepalive_ms = 30'000; // as in link_session_config
+  uint64_t idle_ms = 0;
   std::shared_ptr<rvi::memory_disk> disk = rvi::memory_disk::make();
   std::shared_ptr<service_side> services = std::make_shared<service_side>();
   std::shared_ptr<rvi::node_context> context;
@@ -184,6 +186,7 @@ private:
     rvi::store_and_forward_config queue_config;
     queue_config.node = context;
     queue_config.store = store;
+    queue_config.authorization = authorization;
     store_and_forward = keep(w.sys.spawn(rvi::store_and_forward, std::move(queue_config)));
     rvi::service_discovery_config where;
     where.node = context;
@@ -251,6 +254,8 @@ private:
     link.hub = w.hub;
     link.address = loopback_address;
     link.own_spki = key.public_part().spki();
+    link.keepalive_ms = keepalive_ms;
+    link.idle_ms = idle_ms;
     driver = keep(w.sys.spawn(rvi::loopback_link, std::move(link)));
     w.settle();
     if (!answers_dials)

@@ -2,6 +2,7 @@
 //
 // Texts coming in: every method, every name it goes by, and every way to be wrong.
 
+#include "messages/revocation.hpp"
 #include "messages/wire/json_rpc.hpp"
 
 #include <doctest/doctest.h>
@@ -205,6 +206,21 @@ TEST_CASE("reads the other methods") {
     CHECK(with_params<administration_call>(method, "{}").method == method);
   CHECK(with_params<administration_call>("get_links", R"({"argument":"a.b/c"})").argument
         == "a.b/c");
+}
+
+TEST_CASE("reads a revocation list as long as lists may be") {
+  for (auto size : {size_t{1}, revocation_list_bytes_max}) {
+    std::string list(size, 'x');
+    auto x = with_params<administration_call>("revoke", R"({"list":")" + list + R"("})");
+    CHECK(x.method == "revoke");
+    CHECK(x.argument == list);
+  }
+  CHECK(bad_params("revoke", "{}") == "missing field list");
+  CHECK(bad_params("revoke", R"({"list":["x"]})") == "list must be a string");
+  CHECK(bad_params("revoke", R"({"list":"x","argument":"y"})") == "unknown field argument");
+  auto longer = std::string(revocation_list_bytes_max + 1, 'x');
+  CHECK(bad_params("revoke", R"({"list":")" + longer + R"("})")
+        == "list is longer than " + std::to_string(revocation_list_bytes_max) + " bytes");
 }
 
 TEST_CASE("names the field that is wrong") {

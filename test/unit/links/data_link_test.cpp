@@ -5,6 +5,7 @@
 #include "actors/links/data_link.hpp"
 #include "runtime/observe/log.hpp"
 #include "test/support/loopback_node.hpp"
+#include "test/support/silent_link.hpp"
 
 #include <doctest/doctest.h>
 
@@ -52,25 +53,13 @@ service_discovery_actor::behavior_type discovery(service_discovery_actor::pointe
 }
 
 /// Ends when it is closed, as a session does.
-link_actor::behavior_type
-link(link_actor::pointer self, told_ptr to, uint64_t number, data_link_actor owner) {
-  return {
-    [](atom::transmit, const batch&) {},
-    [](atom::custody, const custody_report&) {},
-    [](atom::introduce, const std::string&, const std::string&) {},
-    [](atom::admit, const peer_identity&) {},
-    [](atom::announce, bool, const std::vector<announce_entry>&) {},
-    [](atom::available, const std::vector<std::string>&) {},
-    [](atom::learn, const std::vector<std::string>&) {},
-    [](atom::verify, const std::string&, const std::string&) {},
-    [](atom::done) {},
-    [](atom::link_up) {},
-    [=](atom::close, const std::string& reason, const std::string&) {
-      to->closes[number].push_back(reason);
-      self->send(owner, atom::closed_v, number, reason);
-    },
-    [](atom::tick) {},
+test::link_listener told_of(told_ptr to, uint64_t number, const data_link_actor& owner) {
+  test::link_listener x;
+  x.close = [=](const std::string& reason, const std::string&) {
+    to->closes[number].push_back(reason);
+    caf::anon_send(owner, atom::closed_v, number, reason);
   };
+  return x;
 }
 
 protocol_actor::behavior_type protocol(protocol_actor::pointer, std::string spoken) {
@@ -107,8 +96,9 @@ struct fixture : test::world {
   }
 
   void demand(std::vector<std::string> addresses = {"10.0.0.1:8810"},
-              const std::string& node = "jlr.com/cloud") {
-    self->send(links, atom::setup_v, setup_request{"rpc:" + node + "/x", node, addresses, true});
+              const std::string& node = "jlr.com/cloud", uint64_t wanted_ms = 60'000) {
+    self->send(links, atom::setup_v,
+               setup_request{"rpc:" + node + "/x", node, addresses, true, wanted_ms});
     settle();
   }
 
@@ -127,13 +117,16 @@ struct fixture : test::world {
     x.peer.protocol = speaks;
     x.kind = "tls";
     x.dialled = dialled;
-    self->send(links, atom::link_up_v, spawn(link, seen, number, links), x);
+    self->send(links, atom::link_up_v, spawn(test::silent_link, told_of(seen, number, links)), x);
   }
 
   void bring_up(uint64_t number, bool dialled, const std::string& speaks = "rvi/2") {
     say_up(number, dialled, speaks);
     settle();
   }
+
+  /// Messages the actors have sent themselves for later.
+  size_t waiting() { return sched.clock().schedule().size(); }
 
   std::vector<link_status> status() {
     return *ask<std::vector<link_status>>(links, atom::status_v);
@@ -206,10 +199,10 @@ TEST_CASE_FIXTURE(fixture, "several addresses are dialled in turn") {
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "a demand that is not repeated fades") {
+TEST_CASE_FIXTURE(fixture, "a wish ends with the time somebody wants it") {
   settings.backoff_ms_max = 1'000;
   start();
-  demand();
+  demand({"10.0.0.1:8810"}, "jlr.com/cloud", 12'000);
   auto fail_for = [&](uint64_t ms) {
     for (auto end = time->boot_ms() + ms; time->boot_ms() < end; pass(100)) {
       auto last = seen->dials.back().number;
@@ -222,6 +215,114 @@ TEST_CASE_FIXTURE(fixture, "a demand that is not repeated fades") {
   fail_for(60'000);
   CHECK(seen->dials.size() == dials);
   CHECK(status().empty());
+  CHECK(waiting() == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "with nothing wanted it never wakes, for a day") {
+  start();
+  CHECK(waiting() == 0);
+  demand();
+  bring_up(seen->dials[0].number, true);
+  bring_up(inbound, false);
+  for (int hour = 0; hour < 24; ++hour) {
+    CHECK(waiting() == 0);
+    pass(3'600'000, 3'600'000);
+  }
+}
+
+TEST_CASE_FIXTURE(fixture, "a link that came and went is not dialled again unasked") {
+  start();
+  demand({"10.0.0.1:8810"}, "jlr.com/cloud", 86'400'000);
+  auto first = seen->dials[0].number;
+  bring_up(first, true);
+  SUBCASE("it lasted") {
+    pass(5'000);
+    fail(first);
+    pass(600'000, 1'000);
+    CHECK(seen->dials.size() == 1);
+    CHECK(waiting() == 0);
+  }
+  SUBCASE("it ended at once") {
+    pass(500);
+    fail(first);
+    CHECK(seen->dials.size() == 1);
+    pass(1'000);
+    CHECK(seen->dials.size() == 2);
+  }
+  SUBCASE("somebody knew first that it had ended, and asked") {
+    pass(5'000);
+    demand();
+    CHECK(seen->dials.size() == 1);
+    fail(first);
+    CHECK(seen->dials.size() == 2);
+  }
+}
+
+TEST_CASE_FIXTURE(fixture, "a link the peer dialled is what was wanted") {
+  start();
+  demand({"10.0.0.1:8810"}, "jlr.com/cloud", 86'400'000);
+  bring_up(inbound, false);
+  fail(seen->dials[0].number);
+  pass(600'000, 1'000);
+  CHECK(seen->dials.size() == 1);
+  fail(inbound);
+  pass(600'000, 1'000);
+  CHECK(seen->dials.size() == 1);
+  CHECK(waiting() == 0);
+}
+
+TEST_CASE_FIXTURE(fixture, "a network that comes up dials what is wanted, at different moments") {
+  start();
+  std::set<uint64_t> moments;
+  for (int i = 0; i < 20; ++i)
+    demand({"10.0.0." + std::to_string(i) + ":1"}, "jlr.com/" + std::to_string(i), 86'400'000);
+  auto failed = [&] {
+    for (size_t i = 0; i < seen->dials.size(); ++i)
+      fail(seen->dials[i].number);
+  };
+  for (int i = 0; i < 40; ++i) {
+    failed();
+    pass(60'000, 1'000);
+  }
+  failed();
+  seen->dials.clear();
+  self->send(links, atom::available_v, std::string{"loopback"});
+  pass(1'000, 1);
+  auto before = seen->dials.size();
+  CHECK(before < 10);
+  failed();
+  seen->dials.clear();
+  self->send(links, atom::available_v, std::string{"tls"});
+  for (int ms = 0; ms < 1'000; ++ms) {
+    auto known = seen->dials.size();
+    pass(1, 1);
+    if (seen->dials.size() > known)
+      moments.insert(static_cast<uint64_t>(ms));
+  }
+  CHECK(seen->dials.size() == 20);
+  CHECK(moments.size() > 10);
+}
+
+TEST_CASE_FIXTURE(fixture, "a scheme names the driver that dials") {
+  start();
+  auto sms = std::make_shared<told>();
+  self->send(links, atom::attach_v, std::string{"sms"}, spawn(driver, sms));
+  demand({"sms:+4712345"}, "jlr.com/a");
+  demand({"cloud.jlr.com:8810"}, "jlr.com/b");
+  demand({"[2001:db8::1]:8810"}, "jlr.com/c");
+  demand({"unknown:x"}, "jlr.com/d");
+  CHECK(sms->dials.size() == 1);
+  CHECK(seen->dials.size() == 3);
+}
+
+TEST_CASE_FIXTURE(fixture, "the status shows the round trip that was measured") {
+  start();
+  bring_up(inbound, false);
+  self->send(links, atom::status_v, uint64_t{inbound}, uint64_t{1'234});
+  self->send(links, atom::status_v, uint64_t{77}, uint64_t{1}); // ended meanwhile
+  settle();
+  REQUIRE(status().size() == 1);
+  CHECK(status()[0].round_trip_us == 1'234);
 }
 
 TEST_CASE_FIXTURE(fixture, "addresses to connect to are dialled for ever") {

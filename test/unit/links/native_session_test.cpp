@@ -193,13 +193,40 @@ TEST_CASE_FIXTURE(fixture, "frames for later versions end the session politely")
   SUBCASE("fragment") {
     x.mutable_fragment();
   }
-  SUBCASE("revocations") {
-    x.mutable_revocations();
-  }
   SUBCASE("release") {
     x.mutable_release();
   }
   CHECK(feed(x) == ec::malformed);
+}
+
+TEST_CASE_FIXTURE(fixture, "revocation lists and tokens pass in both directions") {
+  wire::Frame lists;
+  lists.mutable_revocations()->add_lists("one");
+  CHECK(feed(lists) == ec::unauthorized); // not before the peer is believed
+  session.emplace(limits);
+  bring_up();
+  REQUIRE(feed(lists) == ec::none);
+  CHECK(take<peer_revocations>()->lists == std::vector<std::string>{"one"});
+  wire::Frame token;
+  token.mutable_clone_token()->set_counter(7);
+  token.mutable_clone_token()->set_token(std::string(32, 't'));
+  REQUIRE(feed(token) == ec::none);
+  CHECK(take<peer_token>()->counter == 7);
+  wire::Frame kept;
+  kept.mutable_clone_token_kept()->set_counter(9);
+  REQUIRE(feed(kept) == ec::none);
+  CHECK(take<peer_token_kept>()->counter == 9);
+  session->clone_token(7, std::string(32, 't'));
+  session->clone_token_kept(9);
+  // Each list has a frame; one that the peer's frames cannot hold is left out.
+  session->revocations({"one", std::string(2 << 20, 'x'), "two"});
+  CHECK(session->take_output() == framed(token) + framed(kept) + framed(lists) + [] {
+    wire::Frame last;
+    last.mutable_revocations()->add_lists("two");
+    return framed(last);
+  }());
+  token.mutable_clone_token()->set_token("short");
+  CHECK(feed(token) == ec::malformed);
 }
 
 TEST_CASE_FIXTURE(fixture, "a ping is answered and Bye silences the session") {

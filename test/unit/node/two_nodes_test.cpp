@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <set>
 
@@ -58,6 +59,26 @@ struct fixture : test::world {
     for (auto& event : x.context->trace->find(to_bytes(id)))
       if (event.reply == reply)
         result.insert(event.step);
+    return result;
+  }
+
+  /// Messages the actors have sent themselves for later.
+  size_t waiting() { return sched.clock().schedule().size(); }
+
+  bool connected() {
+    auto table = vehicle.context->routing->load();
+    return std::any_of(table->nodes.begin(), table->nodes.end(),
+                       [](auto& x) { return x.second->link != 0; });
+  }
+
+  /// How often an actor woke itself in this time.
+  uint64_t wakes_in(uint64_t ms) {
+    uint64_t result = 0;
+    for (uint64_t passed = 0; passed < ms; passed += 1'000) {
+      time->elapse_ms(1'000);
+      result += sched.advance_time(1s);
+      settle();
+    }
     return result;
   }
 
@@ -255,6 +276,80 @@ TEST_CASE_FIXTURE(fixture, "replies wait for the requesting service to come back
   pass(500);
   REQUIRE(vehicle.services->outcomes.size() == 1);
   CHECK(vehicle.services->outcomes[0].client == 9);
+}
+
+TEST_CASE_FIXTURE(fixture, "nodes with nothing to do never wake, for a day") {
+  vehicle.idle_ms = cloud.idle_ms = 60'000;
+  start_cloud();
+  start_vehicle();
+  pass(2'000);
+  CHECK(waiting() == 0);
+  SUBCASE("from the start") {}
+  SUBCASE("after an rpc, once it is forgotten and its link has gone") {
+    vehicle.invoke("media_player", stream_audio, song, 30'000);
+    pass(500);
+    REQUIRE(cloud.services->invoked.size() == 1);
+    cloud.reply(accepted(), "{}");
+    pass(500);
+    CHECK(connected());
+    pass(62'000);
+    CHECK_FALSE(connected());
+    pass(12 * 60'000, 1'000);
+  }
+  CHECK(waiting() == 0);
+  CHECK(wakes_in(24 * 3'600'000) == 0);
+  CHECK_FALSE(connected());
+}
+
+TEST_CASE_FIXTURE(fixture, "an idle link wakes its two ends for its keepalive, not more") {
+  start_cloud();
+  start_vehicle();
+  vehicle.invoke("media_player", "message:jlr.com/cloud/media_server/log", "{}", 1'000);
+  pass(500);
+  SUBCASE("every half minute") {
+    pass(15 * 60'000, 1'000);
+    CHECK(wakes_in(3'600'000) <= 2 * 130);
+    CHECK(connected());
+  }
+  SUBCASE("none is configured") {
+    vehicle.kill();
+    cloud.kill();
+    vehicle.keepalive_ms = cloud.keepalive_ms = 0;
+    start_cloud();
+    start_vehicle();
+    vehicle.invoke("media_player", "message:jlr.com/cloud/media_server/log", "{}", 1'000);
+    pass(15 * 60'000, 1'000);
+    CHECK(wakes_in(24 * 3'600'000) <= 2 * 25);
+    CHECK(connected());
+  }
+}
+
+TEST_CASE_FIXTURE(fixture, "traffic on a link costs no timers") {
+  start_cloud();
+  start_vehicle();
+  size_t most = 0;
+  for (int i = 0; i < 500; ++i) {
+    vehicle.invoke("media_player", stream_audio, song, 3'600'000);
+    cloud.reply(accepted(), "{}");
+    pass(10, 10);
+    most = std::max(most, waiting());
+  }
+  CHECK(vehicle.services->outcomes.size() == 500);
+  CHECK(most <= 20);
+}
+
+TEST_CASE_FIXTURE(fixture, "a link ends when the peer's credential does") {
+  auto claims = provisioning.claims(cloud.key.public_part(), {"jlr.com/cloud"}, {}, now_s());
+  claims.expires_s = now_s() + 3'600;
+  cloud.credential = provisioning.issue(claims);
+  vehicle.keepalive_ms = cloud.keepalive_ms = 0;
+  start_cloud();
+  start_vehicle();
+  vehicle.invoke("media_player", stream_audio, song, 30'000);
+  pass(3'599'000, 500);
+  CHECK(connected());
+  pass(1'500);
+  CHECK_FALSE(connected());
 }
 
 TEST_CASE_FIXTURE(fixture, "hundreds of requests drain in order after the link comes") {

@@ -55,6 +55,16 @@ struct fixture {
     return x ? ec::none : code_of(x.error());
   }
 
+  /// Puts a list in force.
+  void revoke(std::vector<revocation_entry> entries, const std::string& issuer = "jlr.com") {
+    auto list = root.revocation_list(++serial, std::move(entries), now_ms / 1'000);
+    REQUIRE(list);
+    auto set = apply_revocation_list(nullptr, *list);
+    REQUIRE(set);
+    own.revocations = std::make_shared<revocation_sets>(revocation_sets{{issuer, *set}});
+  }
+
+  uint64_t serial = 0;
   test::authority root;
   crypto::private_key cloud = *crypto::private_key::generate(crypto::algorithm::ed25519);
   crypto::private_key vehicle = *crypto::private_key::generate(crypto::algorithm::es256);
@@ -121,6 +131,21 @@ TEST_CASE_FIXTURE(fixture, "everybody else is not") {
     body.add_credentials(root.issue(claims)->text);
     expected = ec::credential_not_yet_valid;
   }
+  SUBCASE("a revoked credential") {
+    auto credential = root.issue(vehicle_claims());
+    revoke({revocation_entry_of(*credential)});
+    body.add_credentials(credential->text);
+    expected = ec::revoked;
+  }
+  SUBCASE("a credential of a revoked key") {
+    revoke({revocation_entry_of("jlr.com", vehicle.public_part().uid(), UINT32_MAX)});
+    expected = ec::revoked;
+  }
+  SUBCASE("a key that is in two places") {
+    own.quarantine = std::make_shared<std::map<node_uid, uint64_t>>(
+      std::map<node_uid, uint64_t>{{vehicle.public_part().uid(), now_ms / 1'000}});
+    expected = ec::quarantined;
+  }
   SUBCASE("a stolen credential: the TLS key is another") {
     auto thief = crypto::private_key::generate(crypto::algorithm::ed25519);
     binding.peer_spki = thief->public_part().spki();
@@ -160,6 +185,24 @@ TEST_CASE_FIXTURE(fixture, "everybody else is not") {
   CHECK(own.known->size() == 0);
 }
 
+TEST_CASE_FIXTURE(fixture, "of two credentials only the one that stands gives rights") {
+  auto claims = vehicle_claims();
+  claims.destinations = {"rpc:jlr.com/cloud/billing"};
+  auto revoked = root.issue(claims);
+  revoke({revocation_entry_of(*revoked)});
+  body.add_credentials(revoked->text);
+  body.add_credentials(root.issue(vehicle_claims())->text);
+  CHECK(verdict() == ec::none);
+  CHECK(admitted.destinations == std::vector<std::string>{"rpc:jlr.com/cloud/media_server"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a list of another issuer revokes nothing") {
+  auto credential = root.issue(vehicle_claims());
+  revoke({revocation_entry_of(*credential)}, "other.com");
+  body.add_credentials(credential->text);
+  CHECK(verdict() == ec::none);
+}
+
 TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("rights");
@@ -189,6 +232,24 @@ TEST_CASE_FIXTURE(fixture, "a remote request is let through only within both sid
   SUBCASE("signed long after it was made") {
     signed_at = header.created_ms + 3'600'000;
     expected = ec::unauthorized;
+  }
+  SUBCASE("under a credential revoked since") {
+    revoke({revocation_entry_of(*credential)});
+    expected = ec::revoked;
+  }
+  SUBCASE("a reply under a credential revoked since") {
+    header.kind = request_kind::reply;
+    revoke({revocation_entry_of(*credential)});
+    expected = ec::revoked;
+  }
+  SUBCASE("by a key that is in two places") {
+    own.quarantine = std::make_shared<std::map<node_uid, uint64_t>>(
+      std::map<node_uid, uint64_t>{{vehicle.public_part().uid(), credential->issued_s}});
+    expected = ec::quarantined;
+  }
+  SUBCASE("by that key under a credential given after the alarm") {
+    own.quarantine = std::make_shared<std::map<node_uid, uint64_t>>(
+      std::map<node_uid, uint64_t>{{vehicle.public_part().uid(), credential->issued_s - 1}});
   }
   SUBCASE("under a credential nobody has seen") {
     header.credential_hash = std::string(32, 'x');
@@ -234,6 +295,22 @@ TEST_CASE_FIXTURE(fixture, "a local request needs a credential that lasts as lon
   CHECK(code_of(own.choose(source, "rpc:jlr.com/cloud/x", now, now + 1).error())
         == ec::unauthorized);
   CHECK(code_of(own.choose("jlr.com/vin/1/x", target, now, now + 1).error()) == ec::unauthorized);
+}
+
+TEST_CASE_FIXTURE(fixture, "a revoked credential gives a node nothing, and leads to nothing") {
+  auto x = root.issue(vehicle_claims());
+  own.own = {x};
+  auto source = "jlr.com/vin/1234/services/x";
+  auto target = "rpc:jlr.com/cloud/media_server/play";
+  CHECK(own.may_receive(source));
+  CHECK(own.choose_for_reply(source, now_ms));
+  CHECK(own.find(x->hash) == x);
+  revoke({revocation_entry_of(*x)});
+  CHECK(code_of(own.choose(source, target, now_ms, now_ms + 1).error()) == ec::revoked);
+  CHECK(code_of(own.choose_for_reply(source, now_ms).error()) == ec::revoked);
+  CHECK_FALSE(own.may_receive(source));
+  CHECK_FALSE(own.find(x->hash));
+  CHECK(own.find_known(x->hash) == x);
 }
 
 TEST_SUITE_END();

@@ -5,7 +5,9 @@
 #include "actors/routing/service_discovery.hpp"
 #include "messages/wire/header.hpp"
 #include "runtime/observe/log.hpp"
+#include "test/support/envelopes.hpp"
 #include "test/support/loopback_node.hpp"
+#include "test/support/silent_link.hpp"
 
 #include <doctest/doctest.h>
 
@@ -42,9 +44,11 @@ keeper(store_and_forward_actor::pointer, told_ptr to, node_context_ptr node) {
     },
     [to](atom::link_down, uint64_t link) { to->downs.push_back(link); },
     [](atom::available, const std::string&) {},
+    [](atom::available) {},
     [](atom::receipt, const std::vector<receipt>&) {},
     [](atom::invoke, const undelivered&) {},
     [](atom::outcome, const transaction_id&) { return outcome_notice{}; },
+    [](atom::revoke) {},
     [](atom::status) { return std::string{}; },
     [](atom::attach, const service_edge_actor&) {},
     [](atom::attach, const data_link_actor&) {},
@@ -68,6 +72,12 @@ authorization_actor::behavior_type signs(authorization_actor::pointer, bool) {
     [](atom::learn, const link_actor&, const std::vector<std::string>&) {},
     [](atom::learn, const std::vector<std::string>&, const link_actor&) {},
     [](atom::read) { return atom::done_v; },
+    [](atom::revoke, const std::string&) { return atom::done_v; },
+    [](atom::revoke, const link_actor&, const std::vector<std::string>&) {},
+    [](atom::link_up, const link_actor&) {},
+    [](atom::rotate, const link_actor&, uint64_t, const std::string&) {},
+    [](atom::confirm, const link_actor&, uint64_t) {},
+    [](atom::attach, const store_and_forward_actor&) {},
     [](atom::reload) { return atom::done_v; },
     [](atom::status) { return std::string{}; },
   };
@@ -80,23 +90,14 @@ struct session {
   names closed;
 };
 
-link_actor::behavior_type link(link_actor::pointer, std::shared_ptr<session> to) {
-  return {
-    [](atom::transmit, const batch&) {},
-    [](atom::custody, const custody_report&) {},
-    [](atom::introduce, const std::string&, const std::string&) {},
-    [](atom::admit, const peer_identity&) {},
-    [to](atom::announce, bool full, const std::vector<announce_entry>& xs) {
-      to->announced.emplace_back(full, xs);
-    },
-    [to](atom::available, const names& xs) { to->available.push_back(xs); },
-    [](atom::learn, const std::vector<std::string>&) {},
-    [](atom::verify, const std::string&, const std::string&) {},
-    [](atom::done) {},
-    [](atom::link_up) {},
-    [to](atom::close, const std::string& code, const std::string&) { to->closed.push_back(code); },
-    [](atom::tick) {},
+test::link_listener told_of(const std::shared_ptr<session>& to) {
+  test::link_listener x;
+  x.announce = [to](bool full, const std::vector<announce_entry>& xs) {
+    to->announced.emplace_back(full, xs);
   };
+  x.available = [to](const names& xs) { to->available.push_back(xs); };
+  x.close = [to](const std::string& code, const std::string&) { to->closed.push_back(code); };
+  return x;
 }
 
 struct peer {
@@ -149,13 +150,12 @@ struct fixture : test::world {
     x.identity.network_address = "10.0.0.1:8810";
     x.identity.credential_hashes = {x.credential->hash};
     x.identity.destinations = destinations;
-    x.handle = spawn(link, x.seen);
+    x.handle = spawn(test::silent_link, told_of(x.seen));
     return x;
   }
 
   announce_entry entry(const peer& x, const std::string& service, bool available = true) {
-    auto bytes = wire::encode_announced({service, ++sequence, available}, x.identity.uid);
-    return {bytes, x.key.sign("RVI-ANNOUNCE-1" + bytes), x.credential->hash};
+    return test::announced_by(x.key, x.credential->hash, {service, ++sequence, available});
   }
 
   void announce(const peer& x, bool full, const std::vector<announce_entry>& entries) {
@@ -309,7 +309,7 @@ TEST_CASE_FIXTURE(fixture, "an address is its holder's while the holder is conne
   link_up(second, 2);
   CHECK(second.seen->closed.size() == 1);
   CHECK(table()->nodes.at("jlr.com/vin/1234")->uid == second.identity.uid);
-  CHECK(table()->nodes_by_uid.count(first.identity.uid) == 0);
+  CHECK_FALSE(table()->nodes_by_uid.contains(first.identity.uid));
 }
 
 TEST_CASE_FIXTURE(fixture, "of two nodes that come with one address the first holds it") {
@@ -321,6 +321,40 @@ TEST_CASE_FIXTURE(fixture, "of two nodes that come with one address the first ho
   link_up(second, 2);
   CHECK(table()->nodes.at("jlr.com/vin/1234")->uid == first.identity.uid);
   CHECK(second.seen->closed == names{"unauthorized"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a node that moved is found by its uid where it is now") {
+  auto x = make_peer("jlr.com/vin/1234");
+  announce(x, true, {});
+  link_up(x, 1);
+  auto moved = x;
+  moved.identity.node_address = "jlr.com/vin/5678";
+  moved.handle = spawn(test::silent_link, told_of(moved.seen));
+  announce(moved, true, {});
+  auto where = [&] { return table()->nodes_by_uid.at(x.identity.uid)->address; };
+  CHECK(where() == "jlr.com/vin/1234");
+  link_up(moved, 2);
+  CHECK(where() == "jlr.com/vin/5678");
+  link_down(1); // the old link is found dead only now
+  CHECK(where() == "jlr.com/vin/5678");
+  auto other = make_peer("jlr.com/vin/1234");
+  announce(other, true, {});
+  link_up(other, 3);
+  CHECK(where() == "jlr.com/vin/5678");
+  CHECK(table()->nodes_by_uid.at(other.identity.uid)->address == "jlr.com/vin/1234");
+  CHECK(table()->nodes.size() == 2);
+}
+
+TEST_CASE_FIXTURE(fixture, "a link that dies unasked is down, and hears of nothing more") {
+  auto x = make_peer("jlr.com/vin/1234", {}, {"jlr.com/cloud"});
+  ask_for_announcement(x);
+  link_up(x, 1);
+  caf::anon_send_exit(x.handle, caf::exit_reason::kill);
+  settle();
+  CHECK(seen->downs == std::vector<uint64_t>{1});
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->link == 0);
+  register_service("jlr.com/cloud/maps");
+  CHECK(x.seen->announced.size() == 1);
 }
 
 TEST_CASE_FIXTURE(fixture, "nobody comes with this node's own address") {

@@ -10,6 +10,7 @@
 #include "runtime/observe/log.hpp"
 #include "test/support/envelopes.hpp"
 #include "test/support/loopback_node.hpp"
+#include "test/support/silent_link.hpp"
 
 #include <doctest/doctest.h>
 
@@ -54,7 +55,9 @@ data_link_actor::behavior_type dialler(data_link_actor::pointer, told_ptr to) {
     [](atom::closed, uint64_t, const std::string&) {},
     [](atom::close, const std::string&) {},
     [](atom::attach, const std::string&, const link_driver_actor&) {},
+    [](atom::available, const std::string&) {},
     [](atom::status) { return std::vector<link_status>{}; },
+    [](atom::status, uint64_t, uint64_t) {},
     [](atom::reload) { return atom::done_v; },
     [](atom::tick) {},
   };
@@ -66,26 +69,18 @@ struct session {
   link_actor handle;
   batch sent;
   std::vector<custody_report> custody;
+  std::vector<std::string> closed; // why
 };
 using session_ptr = std::shared_ptr<session>;
 
-link_actor::behavior_type link(link_actor::pointer, session_ptr to) {
-  return {
-    [to](atom::transmit, const batch& xs) {
-      to->sent.insert(to->sent.end(), xs.begin(), xs.end());
-    },
-    [to](atom::custody, const custody_report& x) { to->custody.push_back(x); },
-    [](atom::introduce, const std::string&, const std::string&) {},
-    [](atom::admit, const peer_identity&) {},
-    [](atom::announce, bool, const std::vector<announce_entry>&) {},
-    [](atom::available, const std::vector<std::string>&) {},
-    [](atom::learn, const std::vector<std::string>&) {},
-    [](atom::verify, const std::string&, const std::string&) {},
-    [](atom::done) {},
-    [](atom::link_up) {},
-    [](atom::close, const std::string&, const std::string&) {},
-    [](atom::tick) {},
+test::link_listener told_of(const session_ptr& to) {
+  test::link_listener x;
+  x.transmit = [to](const batch& xs) { to->sent.insert(to->sent.end(), xs.begin(), xs.end()); };
+  x.custody = [to](const custody_report& report) { to->custody.push_back(report); };
+  x.close = [to](const std::string& reason, const std::string& detail) {
+    to->closed.push_back(reason + ": " + detail);
   };
+  return x;
 }
 
 struct fixture : test::world {
@@ -95,9 +90,10 @@ struct fixture : test::world {
     node->uid = vehicle.public_part().uid();
     node->time = time;
     node->metrics = std::make_shared<metrics::registry>();
+    node->rights = std::make_shared<rights_snapshot>(std::make_shared<rights>());
     node->trace = std::make_shared<trace_buffer>(time, 1'000);
     table.node_address = node->node_address;
-    table.local[player] = {player, false};
+    table.local.set(player, {player, false});
     table.provisioned = {{"+:jlr.com/cloud/#", {"10.0.0.1:8810"}}};
     publish();
   }
@@ -131,18 +127,20 @@ struct fixture : test::world {
   session_ptr connect(uint32_t credit = 1'000) {
     auto x = std::make_shared<session>();
     x->number = ++links;
-    x->handle = spawn(link, x);
+    x->handle = spawn(test::silent_link, told_of(x));
     auto known = std::make_shared<known_node>();
     known->uid = cloud.public_part().uid();
     known->address = "jlr.com/cloud";
     known->network_addresses = {"10.0.0.1:8810"};
     known->link = x->number;
-    table.nodes[known->address] = table.nodes_by_uid[known->uid] = known;
+    table.nodes.set(known->address, known);
+    table.nodes_by_uid.set(known->uid, known);
     publish();
     link_info info;
     info.link = x->number;
     info.peer.uid = known->uid;
     info.peer.node_address = known->address;
+    info.peer.frame_bytes_max = 1 << 20;
     self->send(queue, atom::link_up_v, x->handle, info);
     grant(x, credit);
     return x;

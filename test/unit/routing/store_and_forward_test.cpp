@@ -226,7 +226,7 @@ TEST_CASE_FIXTURE(fixture, "more than memory holds keeps its order across a rest
 }
 
 TEST_CASE_FIXTURE(fixture, "a held request that expires leaves its id for ten minutes") {
-  table.local.clear();
+  table.local.erase(player);
   publish();
   start();
   auto over = connect();
@@ -317,7 +317,7 @@ TEST_CASE_FIXTURE(fixture, "a message that may have reached its service is a dea
 }
 
 TEST_CASE_FIXTURE(fixture, "an idempotent service that was lost runs its request again") {
-  table.local[player].idempotent = true;
+  table.local.set(player, {player, true});
   publish();
   start();
   auto over = connect();

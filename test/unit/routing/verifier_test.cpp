@@ -7,6 +7,7 @@
 #include "rvi.pb.h"
 #include "test/support/envelopes.hpp"
 #include "test/support/loopback_node.hpp"
+#include "test/support/silent_link.hpp"
 
 #include <doctest/doctest.h>
 
@@ -28,23 +29,13 @@ struct told {
 };
 using told_ptr = std::shared_ptr<told>;
 
-link_actor::behavior_type link(link_actor::pointer, told_ptr to) {
-  return {
-    [](atom::transmit, const batch&) {},
-    [](atom::custody, const custody_report&) {},
-    [](atom::introduce, const std::string&, const std::string&) {},
-    [](atom::admit, const peer_identity&) {},
-    [](atom::announce, bool, const std::vector<announce_entry>&) {},
-    [](atom::available, const std::vector<std::string>&) {},
-    [](atom::learn, const std::vector<std::string>&) {},
-    [to](atom::verify, const std::string& bytes, const std::string& hash) {
-      to->unknown.emplace_back(bytes, hash);
-    },
-    [](atom::done) {},
-    [](atom::link_up) {},
-    [to](atom::close, const std::string& code, const std::string&) { to->closed.push_back(code); },
-    [](atom::tick) {},
+test::link_listener told_of(const told_ptr& to) {
+  test::link_listener x;
+  x.verify = [to](const std::string& bytes, const std::string& hash) {
+    to->unknown.emplace_back(bytes, hash);
   };
+  x.close = [to](const std::string& code, const std::string&) { to->closed.push_back(code); };
+  return x;
 }
 
 store_and_forward_actor::behavior_type keeper(store_and_forward_actor::pointer, told_ptr to) {
@@ -60,9 +51,11 @@ store_and_forward_actor::behavior_type keeper(store_and_forward_actor::pointer, 
     [](atom::link_up, const link_actor&, const link_info&) {},
     [](atom::link_down, uint64_t) {},
     [](atom::available, const std::string&) {},
+    [](atom::available) {},
     [](atom::receipt, const std::vector<receipt>&) {},
     [](atom::invoke, const undelivered&) {},
     [](atom::outcome, const transaction_id&) { return outcome_notice{}; },
+    [](atom::revoke) {},
     [](atom::status) { return std::string{}; },
     [](atom::attach, const service_edge_actor&) {},
     [](atom::attach, const data_link_actor&) {},
@@ -86,7 +79,7 @@ struct fixture : test::world {
     config.node = node;
     config.store_and_forward = spawn(keeper, seen);
     checker = spawn(verifier, config);
-    over = spawn(link, seen);
+    over = spawn(test::silent_link, told_of(seen));
     credential = credential_of(vehicle);
     known->add(credential);
     peer.uid = vehicle.public_part().uid();

@@ -73,6 +73,19 @@ TEST_CASE("every other encoding of a header is refused") {
   SUBCASE("an unknown field") {
     CHECK(refused(bytes + std::string("\xb0\x01\x01", 3)));
   }
+  SUBCASE("a known field in another wire type") {
+    CHECK(refused(bytes + std::string("\xa8\x01\x06", 3)));        // target_uid as a varint
+    CHECK(refused(bytes + std::string("\xad\x01\1\1\1\1", 6)));    // and as a fixed32
+    CHECK(refused(std::string("\x0a\x01x", 3) + bytes.substr(2))); // kind as bytes
+  }
+  SUBCASE("the same within on_behalf_of") {
+    auto user = std::string("\x0a\x10") + std::string(16, 'u');
+    auto with = [](const std::string& content) {
+      return changed([&](auto& x) { REQUIRE(x.mutable_on_behalf_of()->ParseFromString(content)); });
+    };
+    CHECK_FALSE(refused(with(user)));
+    CHECK(refused(with(user + "\x20\x01"))); // method as a varint
+  }
   SUBCASE("cut anywhere") {
     for (size_t i = 0; i < bytes.size(); ++i)
       CHECK(refused(bytes.substr(0, i)));
@@ -98,8 +111,35 @@ TEST_CASE("a header that breaks a rule of the schema is refused") {
   CHECK(refused(changed([](h& x) { x.set_target("rpc:JLR.com/cloud/media_server"); })));
   CHECK(refused(changed([](h& x) { x.set_target("rpc:jlr.com/+/media_server"); })));
   CHECK(refused(changed([](h& x) { x.set_source("jlr.com//x"); })));
+  CHECK(refused(changed([](h& x) { x.set_source("rpc:jlr.com/cloud/x"); })));
+  CHECK(refused(changed([](h& x) { x.mutable_on_behalf_of()->set_role("owner"); })));
+  CHECK(refused(changed([](h& x) { x.mutable_on_behalf_of()->set_user("short"); })));
+  CHECK(refused(changed([](h& x) { x.set_target_uid("short"); })));
   CHECK(refused(changed([](h& x) { x.set_channel(std::string(129, 'c')); })));
+  CHECK(refused(changed([](h& x) { x.set_data_class(std::string(129, 'c')); })));
   CHECK(refused(changed([](h& x) { x.set_content_type(std::string(9'000, 'c')); })));
+}
+
+TEST_CASE("a reply names the asker, without a type") {
+  auto x = example();
+  x.kind = request_kind::reply;
+  x.source = "jlr.com/cloud/media_server/stream_audio";
+  x.target = "jlr.com/vin/1234/services/media_player";
+  x.request_hash = std::string(32, 'r');
+  CHECK(wire::decode_header(wire::encode_header(x)));
+  x.target = "rpc:" + x.target;
+  CHECK(refused(wire::encode_header(x)));
+}
+
+TEST_CASE("the owner meant and the user's role are read") {
+  auto x = wire::decode_header(changed([](wire::RequestHeader& h) {
+    h.set_target_uid(std::string(16, 't'));
+    h.mutable_on_behalf_of()->set_user(std::string(16, 'u'));
+    h.mutable_on_behalf_of()->set_role("owner");
+  }));
+  REQUIRE(x);
+  CHECK(x->target_uid == std::string(16, 't'));
+  CHECK(x->user_role == "owner");
 }
 
 TEST_CASE("an announced service survives its encoding and nothing else passes") {
@@ -114,6 +154,9 @@ TEST_CASE("an announced service survives its encoding and nothing else passes") 
   CHECK(x->owner == owner);
   CHECK_FALSE(wire::decode_announced(bytes + bytes));
   CHECK_FALSE(wire::decode_announced(bytes.substr(1)));
+  auto gone = wire::encode_announced({"jlr.com/cloud/media_server", 5, false}, owner);
+  CHECK(wire::decode_announced(gone));
+  CHECK_FALSE(wire::decode_announced(gone + "\x25\1\1\1\1")); // available, as a fixed32
   CHECK_FALSE(wire::decode_announced(wire::encode_announced({"not a name", 5, true}, owner)));
 }
 

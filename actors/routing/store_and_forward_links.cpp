@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// Store and forward and its links: which come and go, what is on its way over them, and which are
+// asked for (HLD 8.7 to 8.12).
+
+#include "actors/routing/store_and_forward.hpp"
+#include "runtime/observe/log.hpp"
+
+#include <algorithm>
+
+namespace rvi {
+
+namespace {
+
+constexpr const char* component = "store-and-forward";
+
+/// The part of an ordered map whose keys are `prefix` or below it.
+template <class Map, class F>
+void for_each_below(Map& map, const std::string& prefix, F&& f) {
+  if (auto i = map.find(prefix); i != map.end())
+    f(*i);
+  auto below = prefix + "/";
+  for (auto i = map.lower_bound(below); i != map.end() && i->first.starts_with(below); ++i)
+    f(*i);
+}
+
+/// The names a node is asked for by: its address with each type of what can wait for it.
+std::vector<std::string> names_of(const std::string& node_address) {
+  return {"rpc:" + node_address, "message:" + node_address};
+}
+
+} // namespace
+
+// -- links that are wanted ----------------------------------------------------------------------
+
+uint64_t store_and_forward_state::demand_until(uint64_t expires_ms) const {
+  auto own = clock->now_ms();
+  if (expires_ms <= own)
+    return 0;
+  // In whole seconds, so that a stream of requests does not ask with each of them.
+  constexpr uint64_t second = 1'000;
+  return boot_ms() + ((expires_ms + second - 1) / second * second - own);
+}
+
+void store_and_forward_state::demand_link(waiting_queue& q, const route& x) {
+  if (!data_link || x.to != route::where::remote || x.network_addresses.empty())
+    return;
+  auto until = demand_until(q.latest_ms);
+  if (until <= q.demanded_ms && (until == 0 || x.network_addresses == q.demanded_at))
+    return;
+  q.demanded_ms = until;
+  q.demanded_at = x.network_addresses;
+  if (!q.loaded.empty() && q.loaded.begin()->second.content)
+    config.node->record(q.loaded.begin()->second.content->header.id, 7, q.reply_to.has_value(),
+                        "setup data link");
+  self->send(data_link, atom::setup_v,
+             setup_request{q.name, x.node ? x.node->address : std::string{}, x.network_addresses,
+                           true, until - boot_ms()});
+}
+
+void store_and_forward_state::demand_link_for_replies(const std::string& target, awaited& x) {
+  auto to = config.node->routing->load()->resolve(target);
+  if (!data_link || to.to != route::where::remote || to.network_addresses.empty() || link_of(to))
+    return;
+  auto until = demand_until(x.latest_ms);
+  if (until <= x.demanded_ms)
+    return;
+  x.demanded_ms = until;
+  self->send(data_link, atom::setup_v,
+             setup_request{target, to.node ? to.node->address : std::string{}, to.network_addresses,
+                           false, until - boot_ms()});
+}
+
+void store_and_forward_state::demand_links_for_replies() {
+  for (auto& [target, x] : awaiting)
+    demand_link_for_replies(target, x);
+}
+
+void store_and_forward_state::routes_changed() {
+  pump_all();
+  demand_links_for_replies();
+}
+
+void store_and_forward_state::demand_anew() {
+  for (auto& [name, q] : queues)
+    q->demanded_ms = 0;
+  for (auto& [target, x] : awaiting)
+    x.demanded_ms = 0;
+  routes_changed();
+}
+
+void store_and_forward_state::ended(const std::string& target, const transaction_id& id) {
+  auto i = awaiting.find(target);
+  if (i == awaiting.end())
+    return;
+  i->second.ids.erase(id);
+  if (i->second.ids.empty())
+    awaiting.erase(i);
+}
+
+// -- links that come and go ---------------------------------------------------------------------
+
+std::vector<store_and_forward_state::queue_ptr>
+store_and_forward_state::queues_of(const peer_identity& node) {
+  std::vector<queue_ptr> result;
+  auto take = [&](auto& entry) {
+    auto to = route_of(*entry.second);
+    if (to.node && to.node->uid == node.uid)
+      result.push_back(entry.second);
+  };
+  for (auto& name : names_of(node.node_address))
+    for_each_below(queues, name, take);
+  if (auto replies = queues.find("$reply/" + to_string(node.uid)); replies != queues.end())
+    take(*replies);
+  return result;
+}
+
+void store_and_forward_state::link_up(link_actor handle, link_info info) {
+  auto id = info.link;
+  auto known = links_by_uid.find(info.peer.uid);
+  auto old = known == links_by_uid.end() ? id : known->second;
+  links_by_uid[info.peer.uid] = id;
+  links_by_address[handle->address()] = id;
+  self->monitor(handle);
+  auto& link = links[id];
+  link.handle = std::move(handle);
+  link.info = std::move(info);
+  for (auto& q : queues_of(link.info.peer)) {
+    q->demanded_ms = 0;
+    if (q->loaded.empty() || !q->loaded.begin()->second.content)
+      continue;
+    auto waiting = to_bytes(q->loaded.begin()->second.content->header.id);
+    bool reply = q->reply_to.has_value();
+    config.node->trace->add_at(link.info.authorized_us, waiting, 8, reply,
+                               "authorized and announced");
+    config.node->trace->add_at(link.info.up_us, waiting, 9, reply, "data link available");
+  }
+  for (auto& name : names_of(link.info.peer.node_address))
+    for_each_below(awaiting, name, [](auto& x) { x.second.demanded_ms = 0; });
+  self->send(link.handle, atom::link_up_v);
+  if (old != id)
+    link_down(old);
+}
+
+void store_and_forward_state::link_down(uint64_t id) {
+  auto i = links.find(id);
+  if (i == links.end())
+    return;
+  auto lost = std::move(i->second);
+  links.erase(i);
+  links_by_address.erase(lost.handle->address());
+  auto& peer = lost.info.peer;
+  auto known = links_by_uid.find(peer.uid);
+  if (known != links_by_uid.end() && known->second == id)
+    links_by_uid.erase(known);
+  // 14.1: a link error queues what was on its way again.
+  for (auto& [key, x] : lost.in_flight) {
+    landed(*x.queue, *x.item.content);
+    if (!key.second)
+      sent_before.insert(x.item.id);
+    put_back(x.queue, std::move(x.item));
+  }
+  // Whoever was dialled for it may have been somebody else: then others wait for this address.
+  std::map<std::string, queue_ptr> touched;
+  for (auto& q : queues_of(peer))
+    touched.emplace(q->name, q);
+  for (auto& [key, x] : lost.in_flight)
+    touched.emplace(x.queue->name, x.queue);
+  if (lost.info.dialled)
+    for (auto& [name, q] : queues)
+      if (q->demanded_ms != 0)
+        touched.emplace(name, q);
+  for (auto& [name, q] : touched) {
+    q->demanded_ms = 0;
+    pump(q);
+  }
+  for (auto& [target, x] : awaiting)
+    if (lost.info.dialled)
+      x.demanded_ms = 0;
+  if (lost.info.dialled)
+    demand_links_for_replies();
+  else
+    for (auto& name : names_of(peer.node_address))
+      for_each_below(awaiting, name,
+                     [this](auto& x) { demand_link_for_replies(x.first, x.second); });
+}
+
+void store_and_forward_state::credit(uint64_t id, const credit_grant& x) {
+  auto i = links.find(id);
+  if (i == links.end())
+    return;
+  i->second.credit_envelopes += x.envelopes;
+  i->second.credit_bytes += x.bytes;
+  bool first = i->second.credit_envelopes == x.envelopes;
+  if (!first && !std::exchange(i->second.starved, false))
+    return;
+  for (auto& q : queues_of(i->second.info.peer))
+    pump(q);
+}
+
+// -- custody ------------------------------------------------------------------------------------
+
+std::optional<store_and_forward_state::flight>
+store_and_forward_state::take_in_flight(link_state& link, const flight_key& key) {
+  auto i = link.in_flight.find(key);
+  if (i == link.in_flight.end())
+    return std::nullopt;
+  auto result = std::move(i->second);
+  link.in_flight.erase(i);
+  if (link.in_flight.empty())
+    link.bytes_max = 0;
+  landed(*result.queue, *result.item.content);
+  return result;
+}
+
+void store_and_forward_state::gone(const transaction_id& id, const ledger::queue_place& place) {
+  sent_before.erase(ledger::originated_key(id));
+  if (place.queue.empty())
+    return;
+  auto q = queue_for(place.queue);
+  ledger::waiting_item item;
+  item.at = place.at;
+  item.bytes = place.bytes;
+  bool reply = q->reply_to.has_value();
+  if (settling.count(reply ? ledger::inbound_key(id) : ledger::originated_key(id)) != 0)
+    return; // its custody has been counted, and is on its way to the disk
+  if (q->in_flight.count(item.at) != 0)
+    for (auto& [number, link] : links)
+      take_in_flight(link, {id, reply});
+  left(q, item);
+}
+
+bool store_and_forward_state::may_have_left(const std::string& key) const {
+  if (sent_before.count(key) != 0)
+    return true;
+  auto id = ledger::id_of(key);
+  return std::any_of(links.begin(), links.end(), [&](auto& x) {
+    return x.second.in_flight.count({id, false}) != 0;
+  });
+}
+
+/// Not under way any more, whatever became of it.
+void store_and_forward_state::landed(waiting_queue& q, const envelope& x) {
+  auto i = q.channels.find(channel_of(x));
+  if (i != q.channels.end() && --i->second == 0)
+    q.channels.erase(i);
+}
+
+void store_and_forward_state::await_custody(link_state& link) {
+  if (std::exchange(link.watched, true))
+    return;
+  custody_due.emplace(boot_ms() + config.custody_ms_max, link.info.link);
+  arm();
+}
+
+void store_and_forward_state::check_custody() {
+  auto now = boot_ms();
+  while (!custody_due.empty() && custody_due.begin()->first <= now) {
+    auto id = custody_due.begin()->second;
+    custody_due.erase(custody_due.begin());
+    auto i = links.find(id);
+    if (i == links.end())
+      continue;
+    auto& link = i->second;
+    link.watched = false;
+    if (link.in_flight.empty())
+      continue;
+    // A link slower than 1 KiB/s is none; a large request may take its time on one that is not.
+    auto due = link.progress_ms + config.custody_ms_max + link.bytes_max;
+    if (due > now) {
+      link.watched = true;
+      custody_due.emplace(due, id);
+      continue;
+    }
+    link.closing = true;
+    counts.custody_timeouts->add();
+    log::warning(
+      component, "a peer gives no custody",
+      {{"link", id}, {"peer", link.info.peer.node_address}, {"in_flight", link.in_flight.size()}});
+    self->send(link.handle, atom::close_v, std::string{"timeout"}, std::string{"no custody"});
+  }
+}
+
+void store_and_forward_state::custody(uint64_t id, const custody_report& x) {
+  auto i = links.find(id);
+  if (i == links.end())
+    return;
+  i->second.progress_ms = boot_ms();
+  std::vector<settled_item> settled;
+  std::set<queue_ptr> touched;
+  for (auto& accepted : x.accepted) {
+    auto flown = take_in_flight(i->second, {accepted.id, accepted.reply});
+    if (!flown)
+      continue;
+    sent_before.erase(flown->item.id);
+    settled.push_back({flown->item.id, flown->queue->name, flown->item.content->header.expires_ms});
+    left(flown->queue, flown->item);
+    touched.insert(flown->queue);
+  }
+  if (!settled.empty())
+    settle_custody(std::move(settled));
+  for (auto& refused : x.refused)
+    if (auto flown = take_in_flight(i->second, {refused.id, refused.reply}))
+      refused_by_peer(std::move(*flown), refused);
+  for (auto& q : touched)
+    pump(q);
+}
+
+void store_and_forward_state::settle_custody(std::vector<settled_item> items) {
+  auto owed = std::make_shared<std::vector<size_t>>();
+  auto settled = std::make_shared<std::vector<settled_item>>(std::move(items));
+  for (auto& item : *settled)
+    settling.insert(item.id);
+  transaction_step step = [owed, settled](transaction& t) -> caf::error {
+    owed->clear();
+    for (size_t i = 0; i < settled->size(); ++i) {
+      auto x = ledger::custody(t, (*settled)[i].id);
+      if (!x && code_of(x.error()) != ec::not_found)
+        return std::move(x.error());
+      if (x && *x)
+        owed->push_back(i);
+    }
+    return {};
+  };
+  self->request(config.store, caf::infinite, atom::defer_v, std::move(step))
+    .then(
+      [this, owed, settled](atom::committed) {
+        for (auto& item : *settled)
+          settling.erase(item.id);
+        for (auto i : *owed) {
+          auto& item = (*settled)[i];
+          auto& x = awaiting[item.target];
+          x.ids.insert(ledger::id_of(item.id));
+          x.latest_ms = std::max(x.latest_ms, item.expires_ms);
+          demand_link_for_replies(item.target, x); // the link may have gone meanwhile
+        }
+      },
+      [](const caf::error& err) { // it stays counted: what is on disk is sent after a restart
+        log::error(component, "custody was not noted; it may be sent again",
+                   {{"error", describe(err)}});
+      });
+}
+
+} // namespace rvi

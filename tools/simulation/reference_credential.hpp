@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// Credentials for the reference verifier: JWS compact with the claims of the security design 3.2.5.
+
+#pragma once
+
+#include "tools/simulation/reference_verifier.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace rvi::simulation::reference {
+
+/// A public key as a JWK gives it.
+struct key {
+  std::string spki;  // canonical DER
+  std::string uid;   // first 16 bytes of its SHA-256 (decisions 2)
+  int algorithm = 0; // SignatureAlgorithm: 1 Ed25519, 2 ES256
+};
+
+struct credential {
+  std::string hash; // SHA-256 of the text
+  std::string issuer;
+  std::string id;
+  std::string subject; // 32 lowercase hex
+  uint64_t not_before_s = 0;
+  uint64_t expires_s = 0;
+  reference::key key;
+  std::vector<std::string> sources;
+  std::vector<std::string> destinations;
+  std::optional<std::vector<std::string>> users; // absent: all
+  bool administrator = false;
+};
+
+/// The credential if it holds now, else nothing and in `why` the verdict.
+std::optional<credential> read_credential(const std::string& jws, const belief& node,
+                                          const signature_check& holds, judgement& why);
+
+bool covers_any(const std::vector<std::string>& patterns, std::string_view name);
+
+} // namespace rvi::simulation::reference
