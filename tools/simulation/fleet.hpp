@@ -184,6 +184,8 @@ private:
   std::map<size_t, uint64_t> epochs_;
   std::map<size_t, uint64_t> list_known_ms_; // since when a node holds the newest list
   std::set<size_t> clones_;
+  /// By copy: whose it is, and how many sessions that had when it was made.
+  std::map<size_t, std::pair<size_t, uint64_t>> clone_of_;
   bool clone_noticed_ = false;
   request_book book_;
   std::vector<sample> samples_;

@@ -17,6 +17,7 @@ namespace rvi::simulation {
 
 namespace {
 
+constexpr uint64_t clone_meetings_min = 3;
 constexpr size_t raw_requests_max = 20'000; // as they travelled, the latest
 constexpr size_t sequence_lines_max = 1'000'000;
 constexpr uint64_t clock_excuse_ms = uint64_t{4} * 60 * 1'000; // near the skew that nodes allow
@@ -274,7 +275,13 @@ void fleet::check_end() {
         dead.insert(key.substr(0, transaction_id_bytes));
     }
   book_.check_end(dead);
-  if (!clones_.empty() && !clone_noticed_)
+  // Both must have come to their peer, and come again.
+  bool met = std::all_of(clones_.begin(), clones_.end(), [this](size_t copy) {
+    auto& [original, before] = clone_of_.at(copy);
+    return net_->answered(copy) >= clone_meetings_min
+           && net_->answered(original) >= before + clone_meetings_min;
+  });
+  if (!clones_.empty() && met && !clone_noticed_)
     book_.broken("I10", "nobody noticed that a node was cloned");
   book_.total.links = net_->counts.sessions;
   auto& faults = book_.total.faults;
@@ -373,6 +380,7 @@ void fleet::clone(size_t node) {
   copy->disk = original.disk->copy();
   auto number = copy->number;
   clones_.insert(number);
+  clone_of_[number] = {node, net_->answered(node)};
   nodes_.push_back(std::move(copy));
   // Nobody can promise anything to two nodes that say they are one.
   book_.revoked(node);

@@ -159,7 +159,7 @@ void fleet::disk_error(size_t node, random_source& random) {
   book_.disturbed(node);
   nodes_[node]->disk->fail_commits(1 + random.below(3), ec::store_failed, random.below(2) == 0);
   time_->after(random.between(1'000, faults_.down_ms_max), [this, node, generation] {
-    if (is_now(node, generation))
+    if (is_now(node, generation) && !healing_)
       power_cycle(node, 1'000);
   });
 }

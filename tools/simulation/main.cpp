@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <malloc.h>
 
 namespace rvi::simulation {
 
@@ -235,7 +234,5 @@ int run(int argc, char** argv) {
 } // namespace rvi::simulation
 
 int main(int argc, char** argv) {
-  ::mallopt(M_TRIM_THRESHOLD, 1 << 30); // memory goes back at the end, not between two events
-  ::mallopt(M_TOP_PAD, 16 << 20);
   return rvi::simulation::run(argc, argv);
 }

@@ -7,6 +7,7 @@
 #include <caf/send.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 
 namespace rvi::simulation {
@@ -181,6 +182,8 @@ void network::answer(const caf::actor& dialling, const caf::actor& answering,
   }
   auto& x = i->second;
   ++counts.sessions;
+  ++answered_[x.node];
+  ++answered_[x.peer_node];
   x.peer = answering.address();
   end y;
   y.node = x.peer_node;
@@ -222,7 +225,9 @@ uint64_t network::latency(const link_plan& plan, size_t from, size_t to) {
       result += random_.below(i->second + 1);
   if (random_.percent(faults.delay_percent)) {
     ++counts.delayed;
-    result += random_.below(faults.delay_ms_max + 1);
+    // From milliseconds to the longest there is, each power of two as likely as the next.
+    auto bits = static_cast<uint64_t>(std::bit_width(faults.delay_ms_max));
+    result += random_.below((faults.delay_ms_max >> random_.below(bits + 1)) + 1);
   }
   return std::max<uint64_t>(result, 1);
 }

@@ -74,6 +74,11 @@ public:
   /// The paths of a node, as numbers into `paths`.
   const std::vector<size_t>& paths_of(size_t node) const;
   const std::vector<path>& paths() const { return paths_; }
+  /// How many sessions of this node were answered so far.
+  uint64_t answered(size_t node) const {
+    auto i = answered_.find(node);
+    return i == answered_.end() ? 0 : i->second;
+  }
   /// Brings a pair within reach of each other or out of it. Sessions on it end: one side may notice
   /// at once, or neither.
   void set_reach(size_t path, bool in_reach);
@@ -142,6 +147,7 @@ private:
   std::map<size_t, std::set<caf::actor_addr>> ends_by_path_;
   std::map<size_t, std::set<caf::actor_addr>> ends_by_node_;
   std::map<size_t, uint64_t> slow_;
+  std::map<size_t, uint64_t> answered_;
   std::map<std::pair<size_t, size_t>, std::deque<std::string>> heard_; // for replay
   observer* observer_ = nullptr;
   std::function<void(size_t)> network_up_;
