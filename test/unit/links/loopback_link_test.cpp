@@ -33,7 +33,8 @@ public:
 };
 
 /// Answers nothing: no session gets beyond its start.
-authorization_actor::behavior_type silent_authorization(authorization_actor::pointer) {
+// CAF 0.17 binds a null reference if a function actor takes no argument.
+authorization_actor::behavior_type silent_authorization(authorization_actor::pointer, int) {
   return {
     [](atom::authorize, const draft_batch&) { return authorized_batch{}; },
     [](atom::introduce, const link_actor&, const session_binding&) {},
@@ -76,7 +77,7 @@ caf::behavior watcher(caf::event_based_actor* self, const caf::actor& owner) {
   return {[self](atom::stop) { self->quit(); }};
 }
 
-caf::behavior watched(caf::event_based_actor*) {
+caf::behavior watched(caf::event_based_actor*, int) {
   return {[](atom::stop) {}};
 }
 
@@ -89,7 +90,7 @@ struct fixture : test::world {
     node->metrics = std::make_shared<metrics::registry>();
     loopback_link_config x;
     x.services.node = node;
-    x.services.authorization = spawn(silent_authorization);
+    x.services.authorization = spawn(silent_authorization, 0);
     x.services.data_link = spawn(ends_counted, ended);
     x.hub = hub;
     x.address = address;
@@ -106,7 +107,7 @@ struct fixture : test::world {
 TEST_SUITE_BEGIN("loopback link");
 
 TEST_CASE_FIXTURE(fixture, "who watches its owner and ends first leaves no monitor behind") {
-  auto owner = spawn(watched);
+  auto owner = spawn(watched, 0);
   auto before = attachables::of(owner);
   std::vector<caf::actor> all;
   for (uint64_t i = 0; i < sessions; ++i)
@@ -121,7 +122,7 @@ TEST_CASE_FIXTURE(fixture, "who watches its owner and ends first leaves no monit
 }
 
 TEST_CASE_FIXTURE(fixture, "who watches its owner ends with it") {
-  auto owner = spawn(watched);
+  auto owner = spawn(watched, 0);
   auto x = spawn(watcher, owner);
   bool gone = false;
   caf::actor_cast<caf::abstract_actor*>(x)->attach_functor([&gone] { gone = true; });
