@@ -34,6 +34,7 @@ struct request_header {
   std::string content_type;
   uint32_t priority = 4;
   std::string channel;
+  std::string data_class; // which links may carry it; at most 128 bytes; empty: the default class
   uint64_t settled_below = 0;
   std::string request_hash;
   std::string target_uid; // 16 bytes, the owner meant; empty: not known

@@ -112,6 +112,7 @@ std::string encode_header(const request_header& x) {
   y.set_content_type(x.content_type);
   y.set_priority(x.priority);
   y.set_channel(x.channel);
+  y.set_data_class(x.data_class);
   y.set_version(header_version);
   y.set_settled_below(x.settled_below);
   y.set_request_hash(x.request_hash);
@@ -144,6 +145,7 @@ expected<request_header> decode_header(std::string_view x) {
   result.content_type = std::move(*y.mutable_content_type());
   result.priority = y.priority();
   result.channel = std::move(*y.mutable_channel());
+  result.data_class = std::move(*y.mutable_data_class());
   result.settled_below = y.settled_below();
   result.request_hash = std::move(*y.mutable_request_hash());
   result.target_uid = std::move(*y.mutable_target_uid());

@@ -56,6 +56,18 @@ TEST_CASE("a header survives its encoding") {
   CHECK(x->priority == 4);
 }
 
+TEST_CASE("a data class is the field 14 of a header, at most 128 bytes") {
+  auto x = example();
+  x.data_class = "wifi_only";
+  auto bytes = wire::encode_header(x);
+  CHECK(crypto::hex(bytes).find("7209776966695f6f6e6c79880101") != std::string::npos);
+  auto decoded = wire::decode_header(bytes);
+  REQUIRE(decoded);
+  CHECK(decoded->data_class == "wifi_only");
+  x.data_class = std::string(129, 'c');
+  CHECK(refused(wire::encode_header(x)));
+}
+
 TEST_CASE("every other encoding of a header is refused") {
   auto bytes = wire::encode_header(example());
   SUBCASE("a field twice") {
