@@ -6,6 +6,7 @@
 #include "actors/storage/memory_store.hpp"
 
 #include <cassert>
+#include <utility>
 #include <vector>
 
 namespace rvi {
@@ -47,7 +48,8 @@ public:
   caf::error put(table t, std::string_view key, std::string_view value) override {
     if (auto failure = check_change(key))
       return failure;
-    return change(t, std::string{key}, std::string{value});
+    auto bytes = disk_->bytes_;
+    return change(disk_->set(t, key, value), bytes);
   }
 
   caf::error append(table t, std::string_view key, std::string_view value) override {
@@ -59,11 +61,12 @@ public:
   expected<bool> erase(table t, std::string_view key) override {
     if (auto failure = check_change(key))
       return failure;
-    std::string text{key};
-    if (!disk_->content(t).count(key))
+    auto removed = disk_->remove(t, key);
+    if (!removed)
       return false;
-    if (auto failure = change(t, text, std::nullopt))
-      return failure;
+    before_.push_back(std::move(*removed));
+    if (error_)
+      return error_;
     return true;
   }
 
@@ -92,7 +95,7 @@ public:
     if (!disk_ || disk_->writing_ != this)
       return;
     for (auto i = before_.rbegin(); i != before_.rend(); ++i)
-      disk_->set(i->where, i->key, std::move(i->value));
+      disk_->take_back(std::move(*i));
     before_.clear();
     disk_->writing_ = nullptr;
   }
@@ -122,14 +125,12 @@ private:
     return failure;
   }
 
-  caf::error change(table t, std::string key, std::optional<std::string> value) {
-    auto bytes = disk_->bytes_;
-    auto old = disk_->set(t, key, std::move(value));
-    before_.push_back({t, std::move(key), std::move(old)});
+  caf::error change(memory_disk::undo_step x, uint64_t bytes_before) {
+    before_.push_back(std::move(x));
     auto capacity = disk_->capacity_;
     if (reserve_allowed_)
       capacity += std::min(capacity / 4, std::numeric_limits<uint64_t>::max() - capacity);
-    if (disk_->bytes_ > bytes && disk_->bytes_ > capacity)
+    if (disk_->bytes_ > bytes_before && disk_->bytes_ > capacity)
       error_ = caf::make_error(ec::store_full, std::string{"the memory disk is full"});
     return error_;
   }
@@ -137,14 +138,14 @@ private:
   /// Keeps what the changes led to, for the next opening.
   void land() {
     for (auto& x : before_)
-      disk_->landed_.push_back({x.where, x.key, disk_->value_of(x.where, x.key)});
+      disk_->landed_.push_back({x.where, *x.key, disk_->value_of(x.where, *x.key)});
   }
 
   std::shared_ptr<memory_disk> disk_;
   uint64_t opening_;
   bool reserve_allowed_ = false;
   bool writes_;
-  std::vector<memory_disk::change> before_; // what the changes replaced
+  std::vector<memory_disk::undo_step> before_;
   caf::error error_;                        // the first failure stays
 };
 
@@ -164,9 +165,14 @@ caf::error memory_transaction::commit() {
       disk_->on_failure_();
     return caf::make_error(injected.code, std::string{"injected"});
   }
-  before_.clear();
   disk_->writing_ = nullptr;
   ++disk_->commits_;
+  if (disk_->watch_) {
+    for (auto& x : before_)
+      disk_->tell(x);
+    disk_->watch_->committed();
+  }
+  before_.clear();
   return {};
 }
 
@@ -215,9 +221,15 @@ expected<std::shared_ptr<durable_disk>> memory_disk::open() {
 void memory_disk::crash() {
   if (writing_)
     writing_->undo();
-  for (auto& x : landed_)
-    set(x.where, x.key, std::move(x.value));
+  bool landed = !landed_.empty();
+  for (auto& x : landed_) {
+    auto step = x.value ? set(x.where, x.key, *x.value) : remove(x.where, x.key);
+    if (step && watch_)
+      tell(*step);
+  }
   landed_.clear();
+  if (landed && watch_)
+    watch_->committed();
   failure_ = {};
   failed_ = false;
   ++opening_;
@@ -235,26 +247,51 @@ void memory_disk::fail_commits(size_t n, ec code, bool lands) {
   failure_ = {n, code, lands};
 }
 
-std::optional<std::string>
-memory_disk::set(table t, const std::string& key, std::optional<std::string> value) {
+memory_disk::undo_step memory_disk::set(table t, std::string_view key, std::string_view value) {
   auto& records = tables_[static_cast<size_t>(t)];
   auto i = records.lower_bound(key);
-  bool known = i != records.end() && i->first == key;
-  std::optional<std::string> old;
-  if (known) {
-    bytes_ -= record_bytes + key.size() + i->second.size();
-    old = std::move(i->second);
+  undo_step result{t, nullptr, std::nullopt, {}};
+  if (i != records.end() && i->first == key) {
+    bytes_ -= size_of(*i);
+    result.old = std::exchange(i->second, std::string{value});
+  } else {
+    i = records.emplace_hint(i, key, value);
   }
-  if (value) {
-    bytes_ += record_bytes + key.size() + value->size();
-    if (known)
-      i->second = std::move(*value);
-    else
-      records.emplace_hint(i, key, std::move(*value));
-  } else if (known) {
+  bytes_ += size_of(*i);
+  result.key = &i->first;
+  return result;
+}
+
+std::optional<memory_disk::undo_step> memory_disk::remove(table t, std::string_view key) {
+  auto& records = tables_[static_cast<size_t>(t)];
+  auto i = records.find(key);
+  if (i == records.end())
+    return std::nullopt;
+  bytes_ -= size_of(*i);
+  undo_step result{t, &i->first, std::nullopt, records.extract(i)};
+  return result;
+}
+
+void memory_disk::take_back(undo_step x) {
+  auto& records = tables_[static_cast<size_t>(x.where)];
+  if (x.gone) {
+    auto i = records.insert(std::move(x.gone)).position;
+    bytes_ += size_of(*i);
+    return;
+  }
+  auto i = records.find(*x.key);
+  assert(i != records.end());
+  bytes_ -= size_of(*i);
+  if (x.old) {
+    i->second = std::move(*x.old);
+    bytes_ += size_of(*i);
+  } else {
     records.erase(i);
   }
-  return old;
+}
+
+void memory_disk::tell(const undo_step& x) {
+  watch_->changed(x.where, *x.key, x.gone ? -1 : x.old ? 0 : 1);
 }
 
 std::optional<std::string> memory_disk::value_of(table t, std::string_view key) const {

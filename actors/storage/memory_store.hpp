@@ -18,6 +18,18 @@ namespace rvi {
 
 class memory_transaction;
 
+/// Hears of everything that becomes durable, for checks that miss no moment.
+class commit_watch {
+public:
+  virtual ~commit_watch() = default;
+
+  /// One change of a commit: the record came (1), went (-1) or has another value (0).
+  virtual void changed(table t, std::string_view key, int came) = 0;
+
+  /// These were all of one commit.
+  virtual void committed() = 0;
+};
+
 class memory_disk : public std::enable_shared_from_this<memory_disk> {
 public:
   using records = std::map<std::string, std::string, std::less<>>;
@@ -51,6 +63,9 @@ public:
   /// More than this and changes fail with `store_full`.
   void set_capacity(uint64_t bytes) { capacity_ = bytes; }
 
+  /// Told of each commit from now on; outlives the disk or is taken off with null.
+  void watch(commit_watch* x) { watch_ = x; }
+
   /// What is in a table, for checks.
   const records& content(table t) const { return tables_[static_cast<size_t>(t)]; }
 
@@ -69,24 +84,39 @@ private:
     bool lands = false;
   };
 
-  struct change {
+  struct landed_change {
     table where;
     std::string key;
     std::optional<std::string> value; // nothing if the record is absent
   };
 
+  /// What takes a change back.
+  struct undo_step {
+    table where;
+    const std::string* key = nullptr; // of the record, in the table or in `gone`
+    std::optional<std::string> old;   // the value that was replaced
+    records::node_type gone;          // the record that was removed
+  };
+
   memory_disk() = default;
   bool is_current(uint64_t opening) const { return opening == opening_; }
   bool serves(uint64_t opening) const { return is_current(opening) && !failed_; }
-  /// Nothing for `value` removes the record. What was there before.
-  std::optional<std::string> set(table t, const std::string& key, std::optional<std::string> value);
+  static uint64_t size_of(const records::value_type& x) {
+    return record_bytes + x.first.size() + x.second.size();
+  }
+  undo_step set(table t, std::string_view key, std::string_view value);
+  /// Nothing if there is no such record.
+  std::optional<undo_step> remove(table t, std::string_view key);
+  void take_back(undo_step x);
+  void tell(const undo_step& x);
   std::optional<std::string> value_of(table t, std::string_view key) const;
 
   std::array<records, table_names.size()> tables_;
   memory_transaction* writing_ = nullptr;
-  std::vector<change> landed_; // of a failed commit; applied at the next opening
+  std::vector<landed_change> landed_; // of a failed commit; applied at the next opening
   injected failure_;
   std::function<void()> on_failure_;
+  commit_watch* watch_ = nullptr;
   uint64_t capacity_ = std::numeric_limits<uint64_t>::max();
   uint64_t bytes_ = 0;
   uint64_t commits_ = 0;

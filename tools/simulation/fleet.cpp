@@ -19,6 +19,13 @@ namespace {
 constexpr size_t interleave_width = 32; // actors that may come next, of those that wait
 constexpr uint64_t samples_max = 300;
 
+/// The JWK in `{"organization":...,"keys":[JWK]}` with one key.
+std::string only_key(const std::string& anchor) {
+  auto from = anchor.find('{', 1);
+  auto to = anchor.find('}', from);
+  return anchor.substr(from, to - from + 1);
+}
+
 uint64_t cpu_ms() {
   return static_cast<uint64_t>(std::clock()) * 1'000 / CLOCKS_PER_SEC;
 }
@@ -58,6 +65,9 @@ fleet::fleet(const scenario& plan, run_options options)
   services_.net = net_;
   services_.plan = &plan_;
   services_.observer = this;
+  services_.excess = [this](const simulated_node& x, const std::string& what) {
+    book_.broken("I8", what, {}, x.address);
+  };
   net_->observe(this);
   net_->on_network_up([this](size_t node) { nodes_[node]->network_is_up(); });
   book_.name_of = [this](size_t node) {
@@ -70,8 +80,10 @@ fleet::fleet(const scenario& plan, run_options options)
   book_.on_event = [this](const char* what, size_t node, const transaction_id& id) {
     trace(static_cast<uint8_t>(what[0]) + 256 * node);
     trace(id.seq + (uint64_t{id.origin[0]} << 56));
+    if (!options_.sequence)
+      return;
     auto text = to_string(id);
-    if (options_.sequence && (options_.sequence_of.empty() || options_.sequence_of == text))
+    if (options_.sequence_of.empty() || options_.sequence_of == text)
       write_down(nodes_[node]->address + ": " + what + " " + text);
   };
   make_organizations();
@@ -92,8 +104,7 @@ fleet::~fleet() {
   settle();
 }
 
-// -- construction
-// -----------------------------------------------------------------------------------
+// -- construction ---------------------------------------------------------------------------------
 
 void fleet::make_organizations() {
   for (auto& group : plan_.groups) {
@@ -103,7 +114,9 @@ void fleet::make_organizations() {
     x.name = group.organization;
     x.key = *crypto::private_key::generate(crypto::algorithm::ed25519);
     services_.anchors.push_back(trust_anchor_json(x.name, x.key.public_part()));
+    belief_.anchors[x.name] = {only_key(services_.anchors.back())};
   }
+  belief_.read = reference::make_texts_read();
 }
 
 organization& fleet::organization_of(const simulated_node& x) {
@@ -138,13 +151,11 @@ void fleet::give_credentials(simulated_node& x) {
   auto& issuer = organization_of(x);
   std::map<std::string, std::vector<std::string>> by_organization;
   for (auto text : x.group.may_reach) {
-    if (auto at = text.find("{n}"); at != std::string::npos)
-      text.replace(at, 3, std::to_string(x.number_in_group + 1));
+    text = numbered(std::move(text), x.number_in_group + 1);
     by_organization[text.substr(0, text.find('/'))].push_back(text);
   }
   // A credential speaks of its issuer's own organization; rights in another come from that one.
-  auto& home = by_organization[issuer.name];
-  (void)home;
+  by_organization.try_emplace(issuer.name);
   for (auto& [name, patterns] : by_organization) {
     auto organization = organizations_.find(name);
     if (organization == organizations_.end())
@@ -250,8 +261,7 @@ void fleet::make_talkers() {
   }
 }
 
-// -- the loop
-// -----------------------------------------------------------------------------------------
+// -- the loop -------------------------------------------------------------------------------------
 
 void fleet::run_one_actor() {
   auto& jobs = scheduler_->jobs;

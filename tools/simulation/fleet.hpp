@@ -26,7 +26,6 @@ namespace rvi::simulation {
 struct run_options {
   uint64_t seed = 1;
   bool real_signatures = false; // else a hash stands for Ed25519
-  bool judge_dispatches = true; // by the reference verifier
   bool sequence = false;        // write down what happens, for `run_result::sequence`
   std::string sequence_of;      // a transaction id in hex; empty: everything
 };
@@ -36,7 +35,6 @@ struct organization {
   std::string name;
   crypto::private_key key;
   uint64_t revocation_serial = 0;
-  uint64_t revocations_imported_ms = 0;
   std::vector<revocation_entry> revoked;
 };
 
@@ -65,7 +63,6 @@ private:
   struct open_call {
     uint64_t request = 0; // number in the book; 0: a reply
     transaction_id reply_to;
-    uint32_t attempt = 0;
   };
 
   // -- construction -------------------------------------------------------------------------------
@@ -98,7 +95,7 @@ private:
   /// Everybody, or one in so many, asks once more, with time enough: this must arrive.
   void ask_once(size_t one_in);
   void register_service(size_t node, const std::string& service);
-  void answer(size_t node, uint64_t generation, const transaction_id& id, uint32_t attempt);
+  void answer(size_t node, uint64_t generation, const transaction_id& id);
 
   // service_observer
   void edge_ready(size_t node, uint64_t generation, const service_edge_actor& edge) override;
@@ -149,7 +146,8 @@ private:
   std::vector<std::string> revocations_of(const simulated_node& x) const;
   void check_revocation(size_t node, const envelope& x);
   void take_sample();
-  void check_bounds(const simulated_node& x, uint64_t queued);
+  /// Copies found out and lists received, as the nodes know them.
+  void look_into_nodes(sample& x);
   void check_recovery(const simulated_node& x);
   void check_end();
   void trace(uint64_t x);
@@ -175,6 +173,7 @@ private:
   std::map<std::string, std::vector<size_t>> groups_;
   std::vector<talker> talkers_;
   std::map<std::pair<size_t, size_t>, std::string> link_kinds_;
+  reference::belief belief_; // of the node that judges; anchors and texts are the same for all
   std::unordered_map<std::string, std::string> credential_texts_;        // by hash
   std::unordered_map<std::string, reference::raw_request> raw_requests_; // on their way, by id
   std::deque<std::string> raw_order_;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //
 // What is held to the promise besides the book of requests: the reference verifier's judgement of
-// each dispatch (I3, I10), stores after power cuts (I7, I11), bounds (I8); and the trace of a run.
+// each dispatch (I3, I10), stores after power cuts (I7, I11); and the trace of a run. Bounds (I8):
+// disk_watch.hpp.
 
 #include "messages/wire/frame.hpp"
 #include "rvi.pb.h"
@@ -43,13 +44,6 @@ bool check_simulated(const std::string& spki, std::string_view message,
                      std::string_view signature) {
   return spki.size() >= 32
          && signature == simulated_signature(spki.substr(spki.size() - 32), message);
-}
-
-/// The JWK in `{"organization":...,"keys":[JWK]}` with one key.
-std::string only_key(const std::string& anchor) {
-  auto from = anchor.find('{', 1);
-  auto to = anchor.find('}', from);
-  return anchor.substr(from, to - from + 1);
 }
 
 /// The requests in these frames as they travel, by id, each with its own path: a node that receives
@@ -110,8 +104,7 @@ uint64_t number_at(const memory_disk& disk, table where, const std::string& key)
 
 } // namespace
 
-// -- the reference verifier
-// -------------------------------------------------------------------------
+// -- the reference verifier -----------------------------------------------------------------------
 
 std::vector<std::string> fleet::revocations_of(const simulated_node& x) const {
   std::vector<std::string> result;
@@ -132,24 +125,19 @@ std::vector<std::string> fleet::revocations_of(const simulated_node& x) const {
 
 void fleet::judge(size_t node, const envelope& x) {
   auto& here = *nodes_[node];
-  reference::belief belief;
+  auto& belief = belief_;
   belief.own_address = here.address;
   auto uid = here.key.public_part().uid();
   belief.own_uid = std::string{crypto::view(uid)};
+  belief.own_credentials.clear();
   for (auto& credential : here.credentials)
     belief.own_credentials.push_back(credential->text);
-  for (size_t i = 0; i < services_.anchors.size(); ++i) {
-    auto document = services_.anchors[i];
-    for (auto& [name, organization] : organizations_)
-      if (document.find('"' + name + '"') != std::string::npos)
-        belief.anchors[name] = {only_key(document)};
-  }
-  auto text = credential_texts_.find(x.root->credential_hash);
-  if (text != credential_texts_.end())
+  belief.known_credentials.clear();
+  if (auto text = credential_texts_.find(x.root->credential_hash); text != credential_texts_.end())
     belief.known_credentials = {text->second};
   belief.now_ms = start_wall_ms + time_->now_ms();
   auto error = static_cast<uint64_t>(std::abs(here.time->error_ms()));
-  belief.skew_ms += clock_excuse_ms + 2 * error;
+  belief.skew_ms = reference::belief{}.skew_ms + clock_excuse_ms + 2 * error;
   auto travelled = raw_requests_.find(to_bytes(x.header.id));
   // One of a tree, sent so long ago that it is forgotten here, cannot be judged alone.
   if (travelled == raw_requests_.end() && x.proof.path.empty() && x.root->size > 1) {
@@ -172,8 +160,10 @@ void fleet::judge(size_t node, const envelope& x) {
 
 /// I10. A list counts from the moment after it became durable.
 void fleet::check_revocation(size_t node, const envelope& x) {
+  if (list_known_ms_.empty())
+    return;
   auto text = credential_texts_.find(x.root->credential_hash);
-  if (text == credential_texts_.end() || list_known_ms_.empty())
+  if (text == credential_texts_.end())
     return;
   auto credential = parse_credential(text->second);
   if (!credential)
@@ -190,22 +180,41 @@ void fleet::check_revocation(size_t node, const envelope& x) {
                    to_string(x.header.id), nodes_[node]->address);
 }
 
-// -- samples, bounds, recovery
-// ----------------------------------------------------------------------
+// -- samples, bounds, recovery --------------------------------------------------------------------
 
 void fleet::take_sample() {
   sample x;
   x.at_ms = time_->now_ms();
+  std::vector<uint64_t> up(plan_.groups.size());
+  for (auto& node : services_.figures) {
+    if (!node.up)
+      continue;
+    ++up[node.group];
+    x.queued += node.queued;
+    x.queued_max = std::max(x.queued_max, node.queued);
+    x.stored_bytes += node.stored_bytes;
+  }
+  for (size_t i = 0; i < up.size(); ++i)
+    if (up[i] != 0)
+      x.up[plan_.groups[i].name] = up[i];
+  bool revoked = std::any_of(organizations_.begin(), organizations_.end(),
+                             [](auto& y) { return y.second.revocation_serial != 0; });
+  if (revoked || !clones_.empty())
+    look_into_nodes(x);
+  x.links_up = net_->sessions_by_kind();
+  x.accepted = book_.total.accepted;
+  x.dispatched = book_.total.dispatched;
+  for (auto& [status, count] : book_.total.outcomes)
+    x.ended += count;
+  samples_.push_back(std::move(x));
+  time_->after(sample_every_ms_, [this] { take_sample(); });
+}
+
+void fleet::look_into_nodes(sample& x) {
   for (auto& node : nodes_) {
     auto context = node->context();
     if (!node->is_up() || !context)
       continue;
-    ++x.up[node->group.name];
-    auto queued = static_cast<uint64_t>(node->queued->value());
-    x.queued += queued;
-    x.queued_max = std::max(x.queued_max, queued);
-    x.stored_bytes += node->disk->bytes_used();
-    check_bounds(*node, queued);
     auto rights = context->rights->load();
     // After many rotations the copy's token is no longer known: then it is only suspect.
     clone_noticed_ = clone_noticed_ || (rights->quarantine && !rights->quarantine->empty())
@@ -220,22 +229,6 @@ void fleet::take_sample() {
       list_known_ms_.emplace(node->number, time_->now_ms());
     }
   }
-  x.links_up = net_->sessions_by_kind();
-  x.accepted = book_.total.accepted;
-  x.dispatched = book_.total.dispatched;
-  for (auto& [status, count] : book_.total.outcomes)
-    x.ended += count;
-  samples_.push_back(std::move(x));
-  time_->after(sample_every_ms_, [this] { take_sample(); });
-}
-
-void fleet::check_bounds(const simulated_node& x, uint64_t queued) {
-  // A quarter more than the capacity is kept for ending what was accepted.
-  auto bytes = x.group.store_bytes_max + x.group.store_bytes_max / 4;
-  if (x.disk->bytes_used() > bytes)
-    book_.broken("I8", std::to_string(x.disk->bytes_used()) + " bytes stored", {}, x.address);
-  if (queued > uint64_t{1} << 60)
-    book_.broken("I8", "the count of what waits is below nothing", {}, x.address);
 }
 
 /// What was accepted must be on the disk that the power cut left (I7), and what only rises has
@@ -245,26 +238,19 @@ void fleet::check_recovery(const simulated_node& x) {
   if (book_.is_doubled(x.number))
     return;
   auto now = time_->now_ms() + book_.clock_error(x.number);
-  for (auto& request : book_.all()) {
-    bool pending = request.accepted && request.from == x.number && request.expires_ms > now
-                   && request.outcomes == 0 && (request.rpc || request.dispatches == 0);
-    if (pending && !ids.count(to_bytes(*request.id) + 'o')
-        && !ids.count(to_bytes(*request.id) + 'i'))
-      book_.broken("I7", "accepted, but not on disk after a power cut", to_string(*request.id),
+  book_.each_open(x.number, [&](const request& open) {
+    if (open.expires_ms > now && !ids.count(to_bytes(*open.id) + 'o')
+        && !ids.count(to_bytes(*open.id) + 'i'))
+      book_.broken("I7", "accepted, but not on disk after a power cut", to_string(*open.id),
                    x.address);
-  }
-  std::map<uint32_t, uint64_t> queues;
-  for (auto& [key, value] : x.disk->content(table::queue))
-    if (++queues[read_u32(key)] == plan_.queue_items_max + 1)
-      book_.broken("I8", "a queue holds more than its bound", {}, x.address);
+  });
   auto epoch = number_at(*x.disk, table::meta, "epoch");
   if (epoch < epochs_[x.number])
     book_.broken("I11", "the epoch went back", {}, x.address);
   epochs_[x.number] = epoch;
 }
 
-// -- the end
-// ----------------------------------------------------------------------------------------
+// -- the end --------------------------------------------------------------------------------------
 
 void fleet::check_end() {
   std::unordered_set<std::string> dead;
@@ -299,8 +285,7 @@ void fleet::check_end() {
   book_.total.duplicates_offered = net_->counts.duplicated + net_->counts.replayed;
 }
 
-// -- the trace
-// --------------------------------------------------------------------------------------
+// -- the trace ------------------------------------------------------------------------------------
 
 void fleet::trace(uint64_t x) {
   for (auto y : {time_->now_ms(), x}) {
@@ -327,9 +312,8 @@ void fleet::carried(size_t from, size_t to, const std::string& kind, const std::
                     const char* fate) {
   trace(from * nodes_.size() + to);
   trace(bytes.size());
-  if (options_.judge_dispatches)
-    for (auto& x : requests_in(bytes))
-      remember(std::move(x));
+  for (auto& x : requests_in(bytes))
+    remember(std::move(x));
   if (!options_.sequence)
     return;
   auto text = describe_frames(bytes, options_.sequence_of);
@@ -338,8 +322,7 @@ void fleet::carried(size_t from, size_t to, const std::string& kind, const std::
                + text);
 }
 
-// -- trust
-// ------------------------------------------------------------------------------------------
+// -- trust ----------------------------------------------------------------------------------------
 
 /// Takes a node's key back and gives the list to one node that its organization reaches: the first
 /// cloud, else the first node.

@@ -103,8 +103,7 @@ void fleet::next_fault(recurring_fault x) {
   });
 }
 
-// -- power and processes
-// ----------------------------------------------------------------------------
+// -- power and processes --------------------------------------------------------------------------
 
 void fleet::power_cycle(size_t node, uint64_t down_ms) {
   auto& x = *nodes_[node];
@@ -150,8 +149,7 @@ void fleet::crash_actor(size_t node, random_source& random) {
   nodes_[node]->fail_actor(random.below(1'000));
 }
 
-// -- disks
-// ------------------------------------------------------------------------------------------
+// -- disks ----------------------------------------------------------------------------------------
 
 /// Commits fail until somebody restarts the node.
 void fleet::disk_error(size_t node, random_source& random) {
@@ -174,8 +172,7 @@ void fleet::disk_full(size_t node, random_source& random) {
   });
 }
 
-// -- services and clocks
-// ----------------------------------------------------------------------------
+// -- services and clocks --------------------------------------------------------------------------
 
 void fleet::service_away(size_t node, random_source& random) {
   auto& services = nodes_[node]->group.services;
@@ -199,8 +196,7 @@ void fleet::clock_jump(size_t node, random_source& random) {
   book_.clock_wrong(node, static_cast<uint64_t>(std::abs(time.error_ms())));
 }
 
-// -- the network
-// ------------------------------------------------------------------------------------
+// -- the network ----------------------------------------------------------------------------------
 
 void fleet::cut_path(size_t number) {
   if (healing_)
@@ -216,8 +212,7 @@ void fleet::cut_path(size_t number) {
   });
 }
 
-// -- what the scenario plans
-// ------------------------------------------------------------------------
+// -- what the scenario plans ----------------------------------------------------------------------
 
 void fleet::plan_events() {
   for (auto& x : plan_.events)

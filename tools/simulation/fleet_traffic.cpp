@@ -22,17 +22,9 @@ bool in_hours(const link_plan& x, uint64_t now_ms) {
   return time >= x.daily_from_ms || time < x.daily_until_ms;
 }
 
-uint64_t digest_of(std::string_view x) {
-  uint64_t result = 0xcbf29ce484222325;
-  for (auto c : x)
-    result = (result ^ static_cast<uint8_t>(c)) * 0x100000001b3;
-  return result;
-}
-
 } // namespace
 
-// -- mobility
-// ---------------------------------------------------------------------------------------
+// -- mobility -------------------------------------------------------------------------------------
 
 void fleet::plan_mobility() {
   for (size_t i = 0; i < net_->paths().size(); ++i) {
@@ -76,8 +68,7 @@ void fleet::follow_the_day(size_t number) {
   });
 }
 
-// -- requests
-// ---------------------------------------------------------------------------------------
+// -- requests -------------------------------------------------------------------------------------
 
 void fleet::plan_traffic() {
   for (size_t i = 0; i < talkers_.size(); ++i)
@@ -123,8 +114,8 @@ void fleet::ask(size_t number, uint64_t timeout_ms) {
   call.priority = static_cast<uint32_t>(plan.priority);
   if (x.ordered)
     call.channel = "traffic-" + std::to_string(talker.traffic);
-  book_.get(entry).digest = digest_of(call.arguments);
-  calls_[next_token_] = {entry, {}, 0};
+  book_.find(entry)->digest = digest_of(call.arguments);
+  calls_[next_token_] = {entry, {}};
   from.call(std::move(call), next_token_++);
 }
 
@@ -134,8 +125,7 @@ void fleet::ask_once(size_t one_in) {
       ask(i, 2 * plan_.heal_ms);
 }
 
-// -- services
-// ---------------------------------------------------------------------------------------
+// -- services -------------------------------------------------------------------------------------
 
 bool fleet::is_now(size_t node, uint64_t generation) const {
   return nodes_[node]->is_up() && nodes_[node]->generation() == generation;
@@ -171,7 +161,7 @@ void fleet::answered(size_t node, uint64_t generation, const call_result& x) {
     bool again = code == ec::busy || code == ec::store_full || code == ec::store_failed;
     if (again)
       time_->after(retry_ms, [this, node, generation, call] {
-        answer(node, generation, call.reply_to, call.attempt + 1);
+        answer(node, generation, call.reply_to);
       });
     return;
   }
@@ -186,23 +176,23 @@ receipt fleet::invoked(size_t node, uint64_t generation, const invocation& x) {
   receipt result{id, false, receipt::status::taken, false, {}};
   if (!is_now(node, generation))
     return result;
-  if (options_.judge_dispatches)
-    judge(node, *x.content);
+  judge(node, *x.content);
   book_.dispatched(node, *x.content);
   auto number = number_in(x.content->arguments);
-  if (x.content->header.kind == request_kind::rpc && number < book_.all().size()) {
-    auto& plan = plan_.traffic[book_.get(number).traffic];
+  auto asked = book_.find(number);
+  if (x.content->header.kind == request_kind::rpc && asked) {
+    auto& plan = plan_.traffic[asked->traffic];
     auto think_ms = random_source{options_.seed, "reply", number}.below(plan.reply_ms_max + 1);
-    time_->after(1 + think_ms, [this, node, generation, id] { answer(node, generation, id, 0); });
+    time_->after(1 + think_ms, [this, node, generation, id] { answer(node, generation, id); });
   }
   return result;
 }
 
-void fleet::answer(size_t node, uint64_t generation, const transaction_id& id, uint32_t attempt) {
+void fleet::answer(size_t node, uint64_t generation, const transaction_id& id) {
   if (!is_now(node, generation) || !nodes_[node]->edge)
     return;
   book_.replied(id);
-  calls_[next_token_] = {0, id, attempt};
+  calls_[next_token_] = {0, id};
   nodes_[node]->call(reply_call{id, reply_of(book_.number_of(id))}, next_token_++);
 }
 

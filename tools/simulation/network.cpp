@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <charconv>
 
 namespace rvi::simulation {
 
@@ -23,8 +24,11 @@ uint64_t sending_ms(const link_plan& plan, size_t bytes) {
   return bytes * 1'000 / std::max<uint64_t>(plan.bytes_per_s, 1);
 }
 
-size_t node_of(const std::string& address) {
-  return std::stoul(address.substr(address.rfind('-') + 1));
+size_t node_of(std::string_view address) {
+  size_t result = nowhere;
+  address.remove_prefix(address.rfind('-') + 1);
+  std::from_chars(address.data(), address.data() + address.size(), result);
+  return result;
 }
 
 } // namespace
@@ -35,15 +39,29 @@ network::network(std::shared_ptr<timeline> time, const scenario& plan, uint64_t 
     random_(seed, "network") {}
 
 void network::add_path(path x) {
-  paths_by_node_[x.from].push_back(paths_.size());
-  paths_by_node_[x.to].push_back(paths_.size());
+  place_of(x.from).paths.push_back(paths_.size());
+  place_of(x.to).paths.push_back(paths_.size());
   paths_.push_back(x);
+  ends_by_path_.emplace_back();
 }
 
 const std::vector<size_t>& network::paths_of(size_t node) const {
   static const std::vector<size_t> none;
-  auto i = paths_by_node_.find(node);
-  return i == paths_by_node_.end() ? none : i->second;
+  return node < places_.size() ? places_[node].paths : none;
+}
+
+network::place& network::place_of(size_t node) {
+  if (node >= places_.size())
+    places_.resize(node + 1);
+  return places_[node];
+}
+
+void network::add_end(end x) {
+  auto id = x.self.id();
+  auto insert = [id](id_list& xs) { xs.insert(std::lower_bound(xs.begin(), xs.end(), id), id); };
+  insert(ends_by_path_[x.path]);
+  insert(place_of(x.node).ends);
+  ends_[id] = std::move(x);
 }
 
 /// The first path in reach; plans stand in order of preference.
@@ -93,7 +111,7 @@ void network::set_reach(size_t number, bool in_reach) {
 
 /// A path that goes away: one in three ends notices within a second, the others must find out.
 void network::break_sessions(size_t number) {
-  for (auto& session : std::set<caf::actor_addr>{ends_by_path_[number]})
+  for (auto session : id_list{ends_by_path_[number]})
     if (random_.below(3) == 0)
       reset(session, random_.below(1'000));
 }
@@ -109,14 +127,15 @@ void network::end_broken(size_t number) {
   auto& x = paths_[number];
   if (!x.in_reach || x.cut_forth || x.cut_back)
     return;
-  for (auto& session : std::set<caf::actor_addr>{ends_by_path_[number]})
+  for (auto session : id_list{ends_by_path_[number]})
     if (ends_.at(session).broken)
       reset(session, random_.below(2'000));
 }
 
 void network::forget_faults() {
   faults = {};
-  slow_.clear();
+  for (auto& x : places_)
+    x.slow_ms_max = 0;
   heard_.clear();
   for (size_t i = 0; i < paths_.size(); ++i)
     if (paths_[i].cut_forth || paths_[i].cut_back)
@@ -124,22 +143,22 @@ void network::forget_faults() {
 }
 
 void network::power_off(size_t node) {
-  for (auto& session : std::set<caf::actor_addr>{ends_by_node_[node]})
-    ended(session);
+  for (auto session : id_list{place_of(node).ends})
+    ended(ends_.at(session).self);
 }
 
-void network::reset(const caf::actor_addr& session, uint64_t after_ms) {
+void network::reset(caf::actor_id session, uint64_t after_ms) {
   ++counts.resets;
   time_->after(after_ms, [this, session] {
-    if (!ends_.count(session))
+    auto i = ends_.find(session);
+    if (i == ends_.end())
       return;
-    if (auto handle = caf::actor_cast<caf::actor>(session))
+    if (auto handle = caf::actor_cast<caf::actor>(i->second.self))
       caf::anon_send_exit(handle, caf::exit_reason::remote_link_unreachable);
   });
 }
 
-// -- loopback_hub
-// -----------------------------------------------------------------------------------
+// -- loopback_hub ---------------------------------------------------------------------------------
 
 std::string network::kind(const std::string& from, const std::string& to) const {
   auto i = find_path(node_of(from), node_of(to), false);
@@ -162,10 +181,8 @@ void network::call(const std::string& from, const std::string& to, const caf::ac
   x.node = a;
   x.peer_node = b;
   x.path = number;
-  auto address = dialling.address();
-  ends_[address] = x;
-  ends_by_path_[number].insert(address);
-  ends_by_node_[a].insert(address);
+  x.self = dialling.address();
+  add_end(std::move(x));
   if (!passes(paths_[number], a))
     return; // nobody will answer
   time_->after(latency(plan_of(paths_[number]), a, b), [driver, dialling, spki, exporter, from] {
@@ -175,27 +192,27 @@ void network::call(const std::string& from, const std::string& to, const caf::ac
 
 void network::answer(const caf::actor& dialling, const caf::actor& answering,
                      const std::string& spki) {
-  auto i = ends_.find(dialling.address());
+  auto i = ends_.find(dialling.id());
   if (i == ends_.end()) { // it has given up
     caf::anon_send_exit(answering, caf::exit_reason::remote_link_unreachable);
     return;
   }
   auto& x = i->second;
   ++counts.sessions;
-  ++answered_[x.node];
-  ++answered_[x.peer_node];
+  ++place_of(x.node).answered;
+  ++place_of(x.peer_node).answered;
   x.peer = answering.address();
   end y;
   y.node = x.peer_node;
   y.peer_node = x.node;
   y.path = x.path;
+  y.self = answering.address();
   y.peer = dialling.address();
-  ends_[answering.address()] = y;
-  ends_by_path_[x.path].insert(answering.address());
-  ends_by_node_[y.node].insert(answering.address());
-  if (!passes(paths_[x.path], y.node))
+  auto& way = paths_[x.path];
+  add_end(y);
+  if (!passes(way, y.node))
     return;
-  time_->after(latency(plan_of(paths_[x.path]), y.node, x.node), [dialling, answering, spki] {
+  time_->after(latency(plan_of(way), y.node, y.peer_node), [dialling, answering, spki] {
     caf::anon_send(dialling, atom::connected_v, answering, spki);
   });
 }
@@ -203,26 +220,27 @@ void network::answer(const caf::actor& dialling, const caf::actor& answering,
 void network::watch(caf::event_based_actor*, const caf::actor&) {}
 
 void network::ended(const caf::actor_addr& session) {
-  auto i = ends_.find(session);
+  auto id = session.id(); // `session` may be part of what is erased
+  auto i = ends_.find(id);
   if (i == ends_.end())
     return;
-  auto x = i->second;
+  auto x = std::move(i->second);
   ends_.erase(i);
-  ends_by_path_[x.path].erase(session);
-  ends_by_node_[x.node].erase(session);
+  std::erase(ends_by_path_[x.path], id);
+  std::erase(places_[x.node].ends, id);
   // A peer within reach hears of it (a TCP reset, a disconnect), most of the time.
   if (!x.peer || !passes(paths_[x.path], x.node) || random_.below(10) == 0)
     return;
   auto now = time_->now_ms();
   auto sent_ms = x.last_ms > now ? x.last_ms - now : 0; // not before what was sent
-  reset(x.peer, std::max(latency(plan_of(paths_[x.path]), x.node, x.peer_node), sent_ms));
+  reset(x.peer.id(), std::max(latency(plan_of(paths_[x.path]), x.node, x.peer_node), sent_ms));
 }
 
 uint64_t network::latency(const link_plan& plan, size_t from, size_t to) {
   auto result = random_.between(plan.latency_ms_min, plan.latency_ms_max);
   for (auto node : {from, to})
-    if (auto i = slow_.find(node); i != slow_.end())
-      result += random_.below(i->second + 1);
+    if (auto ms_max = place_of(node).slow_ms_max; ms_max != 0)
+      result += random_.below(ms_max + 1);
   if (random_.percent(faults.delay_percent)) {
     ++counts.delayed;
     // From milliseconds to the longest there is, each power of two as likely as the next.
@@ -233,7 +251,7 @@ uint64_t network::latency(const link_plan& plan, size_t from, size_t to) {
 }
 
 void network::carry(const caf::actor& from, const caf::actor& to, std::string bytes) {
-  auto i = ends_.find(from.address());
+  auto i = ends_.find(from.id());
   if (i == ends_.end())
     return;
   ++counts.messages;
@@ -316,10 +334,10 @@ void network::deliver(uint64_t after_ms, const end& from, const caf::actor& to, 
   auto way = from.path;
   auto sender = from.node;
   time_->after(after_ms, [this, address, way, sender, bytes = std::move(bytes)]() mutable {
-    auto i = ends_.find(address);
+    auto i = ends_.find(address.id());
     if (i == ends_.end())
       return;
-    auto other = ends_.find(i->second.peer);
+    auto other = i->second.peer ? ends_.find(i->second.peer.id()) : ends_.end();
     bool broken = other != ends_.end() && other->second.broken;
     // What is on its way when the path goes is lost, and in a stream all that follows.
     if (broken || !passes(paths_[way], sender)) {
@@ -339,7 +357,7 @@ void network::note(const end& x, const std::string& bytes, const char* fate) {
 
 std::map<std::string, uint64_t> network::sessions_by_kind() const {
   std::map<std::string, uint64_t> result;
-  for (auto& [address, x] : ends_)
+  for (auto& [session, x] : ends_)
     if (paths_[x.path].from == x.node && x.peer)
       ++result[plan_of(paths_[x.path]).kind];
   return result;

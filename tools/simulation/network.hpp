@@ -14,8 +14,8 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -76,8 +76,7 @@ public:
   const std::vector<path>& paths() const { return paths_; }
   /// How many sessions of this node were answered so far.
   uint64_t answered(size_t node) const {
-    auto i = answered_.find(node);
-    return i == answered_.end() ? 0 : i->second;
+    return node < places_.size() ? places_[node].answered : 0;
   }
   /// Brings a pair within reach of each other or out of it. Sessions on it end: one side may notice
   /// at once, or neither.
@@ -87,7 +86,7 @@ public:
   bool can_be_dialled(size_t node) const;
   void cut(size_t path, bool forth, bool back);
   /// All messages of this node take up to this long more; 0: as usual.
-  void slow_down(size_t node, uint64_t ms_max) { slow_[node] = ms_max; }
+  void slow_down(size_t node, uint64_t ms_max) { place_of(node).slow_ms_max = ms_max; }
   void forget_faults();
   /// The node lost its power: its sessions end without a word.
   void power_off(size_t node);
@@ -96,7 +95,6 @@ public:
   /// How a node hears that it can be within reach of others again.
   void on_network_up(std::function<void(size_t node)> x) { network_up_ = std::move(x); }
 
-  size_t sessions() const { return ends_.size(); }
   std::map<std::string, uint64_t> sessions_by_kind() const;
 
   // loopback_hub
@@ -119,19 +117,33 @@ private:
     size_t node = 0;
     size_t peer_node = 0;
     size_t path = 0;
+    caf::actor_addr self;
     caf::actor_addr peer; // none until it has answered
     uint64_t free_ms = 0; // when the line is free again for what this end sends
     uint64_t last_ms = 0; // when the last message sent in order arrives
     bool broken = false;  // a stream with a gap: nothing more arrives
   };
 
+  /// Sessions, ascending. A path or a node has a few of them.
+  using id_list = std::vector<caf::actor_id>;
+
+  /// What belongs to one node.
+  struct place {
+    std::vector<size_t> paths;
+    id_list ends;
+    uint64_t slow_ms_max = 0;
+    uint64_t answered = 0;
+  };
+
+  place& place_of(size_t node);
+  void add_end(end x);
   const link_plan& plan_of(const path& x) const { return plan_.links[x.plan]; }
   /// The path between these two that is in reach; with `dials`, one that `from` can dial.
   size_t find_path(size_t from, size_t to, bool dials) const;
   bool passes(const path& x, size_t from) const;
   void break_sessions(size_t path);
   void end_broken(size_t path);
-  void reset(const caf::actor_addr& session, uint64_t after_ms);
+  void reset(caf::actor_id session, uint64_t after_ms);
   uint64_t latency(const link_plan& plan, size_t from, size_t to);
   void carry_stream(end& x, const caf::actor& to, std::string bytes);
   void carry_datagram(end& x, const caf::actor& to, std::string bytes);
@@ -142,12 +154,9 @@ private:
   const scenario& plan_;
   random_source random_;
   std::vector<path> paths_;
-  std::map<size_t, std::vector<size_t>> paths_by_node_;
-  std::map<caf::actor_addr, end> ends_;
-  std::map<size_t, std::set<caf::actor_addr>> ends_by_path_;
-  std::map<size_t, std::set<caf::actor_addr>> ends_by_node_;
-  std::map<size_t, uint64_t> slow_;
-  std::map<size_t, uint64_t> answered_;
+  std::vector<place> places_; // by node
+  std::vector<id_list> ends_by_path_;
+  std::unordered_map<caf::actor_id, end> ends_; // by session
   std::map<std::pair<size_t, size_t>, std::deque<std::string>> heard_; // for replay
   observer* observer_ = nullptr;
   std::function<void(size_t)> network_up_;

@@ -198,6 +198,8 @@ check_issuer(const jws& x, const credential& c, const belief& node, const signat
 /// Decisions 4: SHA-256("rvi-cred-id" | iss | jti)[:16], "also by sub": there with its own label,
 /// as messages/credential.hpp writes it down.
 bool is_revoked(const credential& x, const belief& node) {
+  if (node.revocation_entries.empty())
+    return false;
   for (auto& named : {"rvi-cred-id" + x.issuer + x.id, "rvi-cred-sub" + x.issuer + x.subject}) {
     auto entry = sha256(named).substr(0, 16);
     auto& entries = node.revocation_entries;
@@ -207,37 +209,67 @@ bool is_revoked(const credential& x, const belief& node) {
   return false;
 }
 
-} // namespace
-
-std::optional<credential> read_credential(const std::string& jws, const belief& node,
-                                          const signature_check& holds, judgement& why) {
+/// All that the bytes alone decide: shape, claims, the issuer's signature.
+texts_read::entry
+read_text(const std::string& jws, const belief& node, const signature_check& holds) {
   auto parts = take_apart(jws);
-  if (!parts) {
-    why = bad("no JWS of at most 16 KiB with JSON in it (security design 3.2.5)");
-    return {};
-  }
+  if (!parts)
+    return {sha256(jws), {}, bad("no JWS of at most 16 KiB with JSON in it (security design 3.2.5)")};
   credential result;
   result.hash = sha256(jws);
   for (auto text : {check_jose_header(parts->header), read_claims(parts->claims, result)})
-    if (!text.empty()) {
-      why = bad(text);
-      return {};
-    }
-  if (auto text = check_issuer(*parts, result, node, holds); !text.empty()) {
-    why = bad(text);
+    if (!text.empty())
+      return {result.hash, {}, bad(text)};
+  if (auto text = check_issuer(*parts, result, node, holds); !text.empty())
+    return {result.hash, {}, bad(text)};
+  auto hash = result.hash;
+  return {std::move(hash), std::make_shared<const credential>(std::move(result)), {}};
+}
+
+} // namespace
+
+const texts_read::entry* texts_read::find(const std::string& jws) const {
+  auto i = entries_.find(jws);
+  return i == entries_.end() ? nullptr : &i->second;
+}
+
+const texts_read::entry&
+texts_read::get(const std::string& jws, const std::function<entry()>& read) {
+  if (auto known = find(jws))
+    return *known;
+  if (entries_.size() >= entries_max)
+    entries_.clear();
+  return entries_.emplace(jws, read()).first->second;
+}
+
+std::shared_ptr<texts_read> make_texts_read() {
+  return std::make_shared<texts_read>();
+}
+
+std::string hash_of(const std::string& jws, const belief& node) {
+  auto known = node.read ? node.read->find(jws) : nullptr;
+  return known ? known->hash : sha256(jws);
+}
+
+credential_text read_credential(const std::string& jws, const belief& node,
+                                const signature_check& holds, judgement& why) {
+  auto read = [&] { return read_text(jws, node, holds); };
+  texts_read::entry anew;
+  auto& found = node.read ? node.read->get(jws, read) : (anew = read());
+  why = found.why;
+  if (!found.said)
     return {};
-  }
+  auto& result = found.said;
   // RFC 7519 4.1.4, 4.1.5: valid from nbf on and before exp, in seconds.
   auto now_s = node.now_ms / 1'000;
-  if (now_s < result.not_before_s || now_s >= result.expires_s) {
+  if (now_s < result->not_before_s || now_s >= result->expires_s) {
     why = bad("outside its validity (B1 3.2 step 3)");
     return {};
   }
-  if (is_revoked(result, node)) {
+  if (is_revoked(*result, node)) {
     why = {verdict::revoked, "on the issuer's list (decisions 4)"};
     return {};
   }
-  why = {};
   return result;
 }
 

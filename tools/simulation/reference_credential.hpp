@@ -6,8 +6,10 @@
 
 #include "tools/simulation/reference_verifier.hpp"
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace rvi::simulation::reference {
@@ -33,9 +35,32 @@ struct credential {
   bool administrator = false;
 };
 
+using credential_text = std::shared_ptr<const credential>;
+
 /// The credential if it holds now, else nothing and in `why` the verdict.
-std::optional<credential> read_credential(const std::string& jws, const belief& node,
-                                          const signature_check& holds, judgement& why);
+credential_text read_credential(const std::string& jws, const belief& node,
+                                const signature_check& holds, judgement& why);
+
+/// SHA-256 of a text.
+std::string hash_of(const std::string& jws, const belief& node);
+
+/// What texts say, by the text.
+class texts_read {
+public:
+  struct entry {
+    std::string hash;
+    credential_text said; // nothing: `why`
+    judgement why;
+  };
+
+  /// What `read` gave for this text, the first time it was asked.
+  const entry& get(const std::string& jws, const std::function<entry()>& read);
+  const entry* find(const std::string& jws) const;
+
+private:
+  static constexpr size_t entries_max = 32'768;
+  std::unordered_map<std::string, entry> entries_;
+};
 
 bool covers_any(const std::vector<std::string>& patterns, std::string_view name);
 

@@ -20,7 +20,7 @@ constexpr uint64_t signing_delay_ms_max = uint64_t{10} * 60 * 1'000; // B1 3.2 s
 /// A header that was read, and the credential its hash names.
 struct evidence {
   header item;
-  credential signer;
+  credential_text signer;
 };
 
 /// Steps that need nothing but the item: shape, header, arguments.
@@ -57,14 +57,13 @@ judgement check_times(const header& x, const raw_request& raw, const belief& nod
 
 /// Step 3: the credential is known, valid now, not revoked.
 judgement find_signer(const raw_request& x, const belief& node, const signature_check& holds,
-                      credential& out) {
+                      credential_text& out) {
   for (auto texts : {&node.own_credentials, &node.known_credentials})
     for (auto& text : *texts) {
-      if (sha256(text) != x.credential_hash)
+      if (hash_of(text, node) != x.credential_hash)
         continue;
       judgement why;
-      if (auto found = read_credential(text, node, holds, why))
-        out = *found;
+      out = read_credential(text, node, holds, why);
       return why;
     }
   return {verdict::unknown_credential, "no text has this hash (B1 3.2 step 3)"};
@@ -81,10 +80,9 @@ gather(const raw_request& x, const belief& node, const signature_check& holds, e
 }
 
 /// Steps 7 and 8: leaf, path, root, signature by the credential's key in the key's algorithm.
-judgement check_root(const raw_request& x, const credential& signer, const belief& node,
-                     const signature_check& holds) {
-  auto simulated = node.simulated_algorithm != 0 && x.algorithm == node.simulated_algorithm;
-  if (x.algorithm != signer.key.algorithm && !simulated)
+judgement
+check_root(const raw_request& x, const credential& signer, const signature_check& holds) {
+  if (x.algorithm != signer.key.algorithm)
     return {verdict::bad_signature, "the algorithm is not the key's (B1 3.1)"};
   if (!holds(signer.key.spki, root_signing_input(x, root_of(x)), x.signature))
     return {verdict::bad_signature, "the root's signature does not hold (B1 3.2 step 8)"};
@@ -144,14 +142,14 @@ judgement judge_request(const raw_request& x, const belief& node, const signatur
     return step;
   if (found.item.kind != kind::rpc && found.item.kind != kind::message)
     return {verdict::malformed, "only an rpc or a message is handed to a service (HLD 6.1)"};
-  if (auto step = check_rights(found.item, found.signer); !step)
+  if (auto step = check_rights(found.item, *found.signer); !step)
     return step;
   // Step 5: tid.node_uid = cred.sub.
-  if (found.item.transaction_id.substr(0, 16) != found.signer.key.uid)
+  if (found.item.transaction_id.substr(0, 16) != found.signer->key.uid)
     return {verdict::wrong_origin, "the id is another node's (B1 3.2 step 5)"};
   if (auto step = check_target(found.item, node, holds); !step)
     return step;
-  return check_root(x, found.signer, node, holds);
+  return check_root(x, *found.signer, holds);
 }
 
 judgement judge_reply(const raw_request& reply, const raw_request& request, const belief& node,
@@ -175,11 +173,11 @@ judgement judge_reply(const raw_request& reply, const raw_request& request, cons
     return {verdict::wrong_reply, "request_hash is another request's (decisions 4)"};
   if (item.source != without_type(asked->target) || item.target != asked->source)
     return {verdict::wrong_reply, "not from the asked target to the asker (decisions 4)"};
-  if (!asked->target_uid.empty() && asked->target_uid != found.signer.key.uid)
+  if (!asked->target_uid.empty() && asked->target_uid != found.signer->key.uid)
     return {verdict::wrong_reply, "not from the owner meant (decisions 3, 4)"};
-  if (!covers_any(found.signer.sources, item.source))
+  if (!covers_any(found.signer->sources, item.source))
     return {verdict::no_right, "source is not in the signer's sources (decisions 4)"};
-  return check_root(reply, found.signer, node, holds);
+  return check_root(reply, *found.signer, holds);
 }
 
 } // namespace rvi::simulation::reference

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// A second, slow and plain verifier of requests, replies and credentials, written from the
-// documents alone. It shares no code with the router and caches nothing: it is what the fleet
-// simulation holds the router to (invariant I3: whatever is dispatched verifies from its raw
-// bytes).
+// A second, plain verifier of requests, replies and credentials, written from the documents alone.
+// It shares no code with the router: it is what the fleet simulation holds the router to (invariant
+// I3: whatever is dispatched verifies from its raw bytes). All it may remember is what the text of
+// a credential says and that its issuer signed it; times and revocation are judged each time.
 //
 // Sources cited in the code: "B1 3.2" is RVI-B1 in the security design (construction 3.1, order of
 // checks 3.2), "decisions 3" the decisions page, "rvi.proto" the schema's comments.
@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -58,6 +59,10 @@ using signature_check = std::function<bool(const std::string& spki_der, std::str
 bool check_signature(const std::string& spki_der, std::string_view message,
                      std::string_view signature);
 
+class texts_read;
+/// For `belief::read`. Forgets all when it holds many.
+std::shared_ptr<texts_read> make_texts_read();
+
 /// What the judging node knows.
 struct belief {
   std::string own_address;                                 // normalised: jlr.com/vin/1234
@@ -69,9 +74,8 @@ struct belief {
   uint64_t now_ms = 0;
   uint64_t skew_ms = uint64_t{5} * 60 * 1'000;
   uint64_t ttl_ms_max = uint64_t{30} * 24 * 3'600 * 1'000;
-  // A SignatureAlgorithm that product builds reject and a simulation may use (decisions 5); 0:
-  // none.
-  int simulated_algorithm = 0;
+  // What was read from texts before, under these anchors and this signature check; null: read anew.
+  std::shared_ptr<texts_read> read;
 };
 
 enum class verdict {

@@ -13,14 +13,24 @@ constexpr size_t violations_max = 100;       // the first ones tell the story
 constexpr uint64_t late_ms_max = 1'000;      // promise 4
 constexpr uint64_t clock_wrong_ms = 240'000; // near the skew that nodes allow each other
 
+// What is over for longer can only come back as a broken promise.
+constexpr uint64_t remember_ms = uint64_t{2} * 86'400'000;
+
+uint64_t number_after(std::string_view start, std::string_view text) {
+  uint64_t result = 0;
+  if (text.starts_with(start))
+    std::from_chars(text.data() + start.size(), text.data() + text.size(), result);
+  return result;
+}
+
+} // namespace
+
 uint64_t digest_of(std::string_view x) {
   uint64_t result = 0xcbf29ce484222325;
   for (auto c : x)
     result = (result ^ static_cast<uint8_t>(c)) * 0x100000001b3;
   return result;
 }
-
-} // namespace
 
 std::string arguments_of(uint64_t number, size_t bytes) {
   auto result = "{\"n\":" + std::to_string(number) + ",\"pad\":\"";
@@ -34,11 +44,11 @@ std::string reply_of(uint64_t number) {
 }
 
 uint64_t number_in(std::string_view arguments) {
-  constexpr std::string_view start = "{\"n\":";
-  uint64_t result = 0;
-  if (arguments.starts_with(start))
-    std::from_chars(arguments.data() + start.size(), arguments.data() + arguments.size(), result);
-  return result;
+  return number_after("{\"n\":", arguments);
+}
+
+uint64_t number_in_reply(std::string_view arguments) {
+  return number_after("{\"done\":", arguments);
 }
 
 void request_book::broken(const std::string& invariant, const std::string& what,
@@ -48,47 +58,103 @@ void request_book::broken(const std::string& invariant, const std::string& what,
 }
 
 uint64_t request_book::submit(request x) {
+  forget_old();
   x.submitted_ms = time_->now_ms();
   ++total.submitted;
   requests_.push_back(std::move(x));
-  return requests_.size() - 1;
+  return first_ + requests_.size() - 1;
+}
+
+request* request_book::find(uint64_t number) {
+  if (!was_made(number))
+    return nullptr;
+  if (number >= first_)
+    return &requests_[number - first_];
+  auto i = late_.find(number);
+  return i == late_.end() ? nullptr : &i->second;
+}
+
+/// Nothing more may happen to it, and the last word on it is spoken.
+bool request_book::is_over(const request& x) const {
+  return !x.accepted || !x.rpc || (x.outcomes > 0 && x.ended_ms + remember_ms < time_->now_ms());
+}
+
+/// From the oldest on; memory must not grow with the time a run lasts.
+void request_book::forget_old() {
+  auto now = time_->now_ms();
+  while (!requests_.empty() && doubled_.empty()) {
+    auto& x = requests_.front();
+    if (x.expires_ms + clock_error(x.from) + clock_error(x.to) + remember_ms >= now)
+      return;
+    if (!is_over(x))
+      late_.emplace(first_, x);
+    else if (x.id)
+      numbers_.erase(*x.id);
+    requests_.pop_front();
+    ++first_;
+  }
+}
+
+bool request_book::is_open(uint64_t number) {
+  auto x = find(number);
+  return x && x->outcomes == 0 && (x->rpc || x->dispatches == 0)
+         && x->expires_ms > time_->now_ms();
+}
+
+void request_book::each_open(size_t node, const std::function<void(const request&)>& f) {
+  if (node >= open_.size())
+    return;
+  std::erase_if(open_[node].numbers, [this](uint64_t x) { return !is_open(x); });
+  for (auto number : open_[node].numbers)
+    f(*find(number));
 }
 
 uint64_t request_book::number_of(const transaction_id& id) const {
-  auto i = numbers_.find(to_bytes(id));
+  auto i = numbers_.find(id);
   return i == numbers_.end() ? 0 : i->second;
 }
 
 void request_book::accepted(uint64_t number, const transaction_id& id) {
-  auto& x = requests_[number];
+  auto found = find(number);
+  if (!found)
+    return;
+  auto& x = *found;
   on_event("accepted", x.from, id);
   ++total.accepted;
   x.accepted = true;
-  x.accepted_ms = time_->now_ms();
   if (is_doubled(x.from))
     return;
+  if (x.from >= open_.size())
+    open_.resize(x.from + 1);
+  auto& open = open_[x.from];
+  open.numbers.push_back(number);
+  if (open.numbers.size() >= open.tidy_at) {
+    std::erase_if(open.numbers, [this](uint64_t y) { return !is_open(y); });
+    open.tidy_at = 2 * open.numbers.size() + 16;
+  }
   if (x.id && *x.id != id)
     broken("I6", "one request has two transaction ids", to_string(id), name_of(x.from));
   x.id = id;
-  auto [i, fresh] = numbers_.emplace(to_bytes(id), number);
+  auto [i, fresh] = numbers_.emplace(id, number);
   if (!fresh && i->second != number)
     broken("I2", "a transaction id was given to two requests", to_string(id), name_of(x.from));
 }
 
 void request_book::refused(uint64_t number, const caf::error&) {
   ++total.refused;
-  requests_[number].refused = true;
+  if (auto x = find(number))
+    x->refused = true;
 }
 
 void request_book::clock_wrong(size_t node, uint64_t ms) {
-  auto& x = clock_error_[node];
-  x = std::max(x, ms);
+  if (node >= clock_error_.size())
+    clock_error_.resize(node + 1);
+  clock_error_[node] = std::max(clock_error_[node], ms);
 }
 
 uint64_t request_book::clock_error(size_t node) const {
   // Wrong one way when it asks, wrong the other way when time is up.
-  auto i = clock_error_.find(node);
-  return i == clock_error_.end() ? 0 : 2 * i->second;
+  return node < clock_error_.size() ? 2 * clock_error_[node] : 0;
 }
 
 bool request_book::disturbed_between(size_t node, uint64_t from_ms, uint64_t to_ms) const {
@@ -99,41 +165,45 @@ bool request_book::disturbed_between(size_t node, uint64_t from_ms, uint64_t to_
   return first != i->second.end() && *first <= to_ms;
 }
 
-// -- what services see
-// ------------------------------------------------------------------------------
+// -- what services see ----------------------------------------------------------------------------
 
 void request_book::dispatched(size_t node, const envelope& e) {
   auto id = e.header.id;
-  auto text = to_string(id);
+  auto text = [&id] { return to_string(id); };
   on_event("dispatched", node, id);
   ++total.dispatched;
   auto number = number_in(e.arguments);
-  if (number == 0 || number >= requests_.size()) {
-    broken("I7", "a request that nobody made was dispatched", text, name_of(node));
+  if (!was_made(number)) {
+    broken("I7", "a request that nobody made was dispatched", text(), name_of(node));
     return;
   }
-  auto& x = requests_[number];
+  auto found = find(number);
+  if (!found) {
+    broken("I5", "dispatched days after it was over", text(), name_of(node));
+    return;
+  }
+  auto& x = *found;
   if (digest_of(e.arguments) != x.digest)
-    broken("I7", "the arguments changed on the way", text, name_of(node));
+    broken("I7", "the arguments changed on the way", text(), name_of(node));
   if (is_doubled(x.from))
     return;
   if (x.id && *x.id != id)
-    broken("I2", "one request was dispatched under two ids", text, name_of(node));
+    broken("I2", "one request was dispatched under two ids", text(), name_of(node));
   x.id = id;
-  numbers_.emplace(to_bytes(id), number);
+  numbers_.emplace(id, number);
   if (node != x.to)
-    broken("I6", "a request for " + name_of(x.to) + " was dispatched at another node", text,
+    broken("I6", "a request for " + name_of(x.to) + " was dispatched at another node", text(),
            name_of(node));
   auto now = time_->now_ms();
   if (x.dispatches > 0 && !x.idempotent)
     broken("I2", "dispatched twice, first " + std::to_string(now - x.dispatched_ms) + " ms ago",
-           text, name_of(node));
+           text(), name_of(node));
   if (now > x.expires_ms + clock_error(node) + clock_error(x.from))
-    broken("I5", "dispatched " + std::to_string(now - x.expires_ms) + " ms after it expired", text,
+    broken("I5", "dispatched " + std::to_string(now - x.expires_ms) + " ms after it expired", text(),
            name_of(node));
   if (x.outcomes > 0 && x.status == "timeout" && x.rpc
       && clock_error(node) + clock_error(x.from) == 0)
-    broken("I5", "dispatched after its sender was told of the timeout", text, name_of(node));
+    broken("I5", "dispatched after its sender was told of the timeout", text(), name_of(node));
   if (x.dispatches++ == 0) {
     x.dispatched_ms = now;
     latency[kind_of_link(x.from, x.to)].add(now - x.submitted_ms);
@@ -152,41 +222,48 @@ void request_book::check_order(const request& x, const transaction_id& id) {
 }
 
 void request_book::replied(const transaction_id& id) {
-  if (auto number = number_of(id)) {
+  if (auto x = find(number_of(id))) {
     ++total.replies;
-    requests_[number].replied = true;
+    x->replied = true;
   }
 }
 
 void request_book::ended(size_t node, const outcome_notice& notice) {
-  auto text = to_string(notice.id);
+  auto text = [&notice] { return to_string(notice.id); };
   on_event("ended", node, notice.id);
-  auto number = number_of(notice.id);
-  if (number == 0) {
+  auto now = time_->now_ms();
+  auto found = find(number_of(notice.id));
+  if (!found) {
+    auto number = notice.status == "ok" ? number_in_reply(notice.arguments) : 0;
+    bool forgotten = was_made(number) && !find(number);
+    if (is_doubled(node))
+      return;
+    if (forgotten && !disturbed_between(node, now - remember_ms, now))
+      broken("I4", "its outcome was delivered again days later", text(), name_of(node));
     // Durable, but the answer `accepted` was lost with the node's power.
-    if (!is_doubled(node) && notice.status == "ok")
-      broken("I4", "a reply to a request that was never dispatched", text, name_of(node));
+    if (!forgotten && notice.status == "ok")
+      broken("I4", "a reply to a request that was never dispatched", text(), name_of(node));
     return;
   }
-  auto& x = requests_[number];
-  auto now = time_->now_ms();
+  auto& x = *found;
   if (is_doubled(node))
     return;
   if (node != x.from)
-    broken("I6", "the outcome went to another node than the originator", text, name_of(node));
+    broken("I6", "the outcome went to another node than the originator", text(), name_of(node));
   if (!x.rpc)
-    broken("I4", "a message has an outcome: " + notice.status, text, name_of(node));
+    broken("I4", "a message has an outcome: " + notice.status, text(), name_of(node));
   if (x.outcomes > 0) {
     if (notice.status != x.status)
-      broken("I4", "two outcomes: " + x.status + ", then " + notice.status, text, name_of(node));
+      broken("I4", "two outcomes: " + std::string{x.status} + ", then " + notice.status, text(), name_of(node));
     else if (!disturbed_between(x.from, x.ended_ms, now))
-      broken("I4", "its outcome " + x.status + " was delivered twice", text, name_of(node));
+      broken("I4", "its outcome " + std::string{x.status} + " was delivered twice", text(), name_of(node));
     return;
   }
   ++x.outcomes;
-  x.status = notice.status;
+  auto& [status, count] = *total.outcomes.try_emplace(notice.status).first;
+  ++count;
+  x.status = status; // the map keeps it
   x.ended_ms = now;
-  ++total.outcomes[notice.status];
   check_outcome(x, notice);
 }
 
@@ -221,8 +298,7 @@ void request_book::check_outcome(const request& x, const outcome_notice& notice)
   }
 }
 
-// -- the end
-// ----------------------------------------------------------------------------------------
+// -- the end --------------------------------------------------------------------------------------
 
 void request_book::check_request(const request& x,
                                  const std::unordered_set<std::string>& dead_letters) {
@@ -251,6 +327,8 @@ void request_book::check_request(const request& x,
 }
 
 void request_book::check_end(const std::unordered_set<std::string>& dead_letters) {
+  for (auto& [number, x] : late_)
+    check_request(x, dead_letters);
   for (auto& x : requests_)
     if (x.accepted)
       check_request(x, dead_letters);

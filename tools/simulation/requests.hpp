@@ -10,12 +10,15 @@
 #include "tools/simulation/timeline.hpp"
 
 #include <cstdint>
+#include <cstring>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -41,10 +44,9 @@ struct request {
   bool replied = false;
   uint32_t dispatches = 0;
   uint32_t outcomes = 0;
-  uint64_t accepted_ms = 0;
   uint64_t dispatched_ms = 0;
   uint64_t ended_ms = 0;
-  std::string status; // of its outcome
+  std::string_view status; // of its outcome
 };
 
 class request_book {
@@ -53,8 +55,12 @@ public:
 
   /// A service asks; the number is part of its arguments.
   uint64_t submit(request x);
-  request& get(uint64_t number) { return requests_[number]; }
-  const std::vector<request>& all() const { return requests_; }
+  /// Null if nobody made it or if it has been over for so long that it is forgotten.
+  request* find(uint64_t number);
+  /// Calls `f` with what this node accepted and what is not over: no outcome, time left.
+  void each_open(size_t node, const std::function<void(const request&)>& f);
+  /// How many are remembered.
+  size_t size() const { return requests_.size() + late_.size(); }
   uint64_t number_of(const transaction_id& id) const; // 0: not seen
 
   void accepted(uint64_t number, const transaction_id& id);
@@ -97,26 +103,49 @@ public:
     = [](const char*, size_t, const transaction_id&) {};
 
 private:
+  struct id_hash {
+    size_t operator()(const transaction_id& x) const {
+      uint64_t node = 0;
+      std::memcpy(&node, x.origin.data(), sizeof node);
+      return (node ^ x.seq ^ uint64_t{x.epoch} << 40) * 0x9e3779b97f4a7c15;
+    }
+  };
+  /// Accepted requests of one node, some of them over by now.
+  struct open_list {
+    std::vector<uint64_t> numbers;
+    size_t tidy_at = 16;
+  };
+
+  bool is_open(uint64_t number);
+  bool is_over(const request& x) const;
+  void forget_old();
+  bool was_made(uint64_t number) const { return number != 0 && number < first_ + requests_.size(); }
   bool disturbed_between(size_t node, uint64_t from_ms, uint64_t to_ms) const;
   void check_outcome(const request& x, const outcome_notice& notice);
   void check_request(const request& x, const std::unordered_set<std::string>& dead_letters);
   void check_order(const request& x, const transaction_id& id);
 
   std::shared_ptr<const timeline> time_;
-  std::vector<request> requests_{1};                  // number 0 is none
-  std::unordered_map<std::string, uint64_t> numbers_; // by id
+  std::deque<request> requests_; // by number, from `first_`
+  uint64_t first_ = 1;           // number 0 is none
+  std::map<uint64_t, request> late_; // before `first_`, but not over
+  std::unordered_map<transaction_id, uint64_t, id_hash> numbers_;
+  std::vector<open_list> open_; // by node
   std::map<std::tuple<uint32_t, uint32_t, uint32_t>, uint64_t> last_in_channel_;
   std::map<size_t, std::vector<uint64_t>> disturbed_;
-  std::map<size_t, uint64_t> clock_error_;
+  std::vector<uint64_t> clock_error_; // by node
   std::map<size_t, uint64_t> revoked_;
   std::set<size_t> doubled_;
 };
 
 /// `{"n":number,"pad":"..."}` of about this size.
 std::string arguments_of(uint64_t number, size_t bytes);
+/// FNV-1a, 64 bits.
+uint64_t digest_of(std::string_view x);
 /// What a simulated service answers; the caller knows it, too.
 std::string reply_of(uint64_t number);
-/// 0 if these are not the arguments of a simulated request.
+/// 0 if these are not the arguments of a simulated request, or not such a reply.
 uint64_t number_in(std::string_view arguments);
+uint64_t number_in_reply(std::string_view arguments);
 
 } // namespace rvi::simulation

@@ -220,6 +220,11 @@ expected<scenario> read(config::file& file, const std::string& name) {
 
 } // namespace
 
+std::string numbered(std::string text, size_t number) {
+  auto at = text.find("{n}");
+  return at == std::string::npos ? text : text.replace(at, 3, std::to_string(number));
+}
+
 const node_group* scenario::find(std::string_view group) const {
   for (auto& x : groups)
     if (x.name == group)

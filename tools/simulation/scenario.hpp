@@ -131,6 +131,9 @@ struct scenario {
   const node_group* find(std::string_view group) const;
 };
 
+/// `text` with the number of a node in its group for `{n}`.
+std::string numbered(std::string text, size_t number);
+
 /// Reads a scenario file. Errors: `io_failed`, `config_invalid` (file, line and key).
 expected<scenario> load_scenario(const std::string& path);
 expected<scenario> parse_scenario(std::string_view text, const std::string& name);

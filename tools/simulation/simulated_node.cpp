@@ -15,11 +15,6 @@ namespace {
 
 constexpr client_id service_client = 1;
 
-std::string numbered(std::string text, size_t number) {
-  auto at = text.find("{n}");
-  return at == std::string::npos ? text : text.replace(at, 3, std::to_string(number));
-}
-
 template <class Handle>
 Handle get(const rvi::children& earlier, const std::string& id) {
   return caf::actor_cast<Handle>(earlier.at(id));
@@ -27,7 +22,7 @@ Handle get(const rvi::children& earlier, const std::string& id) {
 
 } // namespace
 
-simulated_node::simulated_node(const fleet_services& fleet, size_t number, const node_group& group,
+simulated_node::simulated_node(fleet_services& fleet, size_t number, const node_group& group,
                                size_t group_number, size_t number_in_group)
   : number(number),
     group_number(group_number),
@@ -35,7 +30,9 @@ simulated_node::simulated_node(const fleet_services& fleet, size_t number, const
     group(group),
     address(numbered(group.address, number_in_group + 1)),
     time(std::make_shared<node_time>(fleet.time)),
-    fleet_(fleet) {
+    fleet_(fleet),
+    figures_(fleet.figures.emplace_back()) {
+  figures_.group = static_cast<uint32_t>(group_number);
   disk->set_capacity(group.store_bytes_max);
 }
 
@@ -74,7 +71,8 @@ void simulated_node::make_environment() {
   context->metrics = std::make_shared<metrics::registry>();
   clone_suspects = &context->metrics->get_counter(
     "rvi_clone_suspects_total", "Peers that came without the token they were given.");
-  queued = &context->metrics->get_gauge("rvi_queue_items", "What waits in the store.");
+  watch_->queued_gauge
+    = &context->metrics->get_gauge("rvi_queue_items", "What waits in the store.");
   context->trace = std::make_shared<trace_buffer>(time, fleet_.traces ? 1'000 : 0);
   context->seed = read_u64(crypto::random_bytes(8));
   env_->context = std::move(context);
@@ -141,7 +139,11 @@ std::vector<child_spec> simulated_node::children() {
 void simulated_node::start() {
   assert(!up_);
   ++generation_;
-  up_ = true;
+  up_ = figures_.up = true;
+  if (!watch_)
+    watch_ = std::make_unique<disk_watch>(
+      *disk, disk_bounds{group.store_bytes_max, fleet_.plan->queue_items_max}, figures_,
+      [this](const std::string& what) { fleet_.excess(*this, what); });
   make_environment();
   auto opened = disk->open();
   assert(opened);
@@ -154,7 +156,7 @@ void simulated_node::start() {
 void simulated_node::power_off() {
   if (!up_)
     return;
-  up_ = false;
+  up_ = figures_.up = false;
   ++generation_;
   fleet_.net->power_off(number);
   fleet_.net->leave(network::address_of(number));

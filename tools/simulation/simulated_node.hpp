@@ -9,6 +9,7 @@
 #include "actors/node/environment.hpp"
 #include "actors/storage/memory_store.hpp"
 #include "actors/supervisor.hpp"
+#include "tools/simulation/disk_watch.hpp"
 #include "tools/simulation/network.hpp"
 #include "tools/simulation/scenario.hpp"
 #include "tools/simulation/simulated_services.hpp"
@@ -16,11 +17,15 @@
 
 #include <caf/actor_system.hpp>
 
+#include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace rvi::simulation {
+
+class simulated_node;
 
 /// What all nodes of a run share.
 struct fleet_services {
@@ -31,11 +36,14 @@ struct fleet_services {
   service_observer* observer = nullptr;
   std::vector<std::string> anchors; // trust anchor files of all organizations
   bool traces = false;              // nodes keep traces of requests
+  std::deque<node_figures> figures; // by node number
+  /// Something is over its bound.
+  std::function<void(const simulated_node&, const std::string&)> excess;
 };
 
 class simulated_node {
 public:
-  simulated_node(const fleet_services& fleet, size_t number, const node_group& group,
+  simulated_node(fleet_services& fleet, size_t number, const node_group& group,
                  size_t group_number, size_t number_in_group);
   ~simulated_node();
 
@@ -68,8 +76,7 @@ public:
   std::vector<std::string> connect; // addresses dialled at all times
   std::shared_ptr<node_time> time;
   std::shared_ptr<memory_disk> disk = memory_disk::make();
-  service_edge_actor edge;          // null until its services run
-  metrics::gauge* queued = nullptr; // items in its queues
+  service_edge_actor edge; // null until its services run
   metrics::counter* clone_suspects = nullptr;
   std::shared_ptr<const node_context> context() const { return env_ ? env_->context : nullptr; }
   std::string service_name(const std::string& service) const { return address + "/" + service; }
@@ -80,6 +87,8 @@ private:
   std::vector<child_spec> own_parts();
 
   const fleet_services& fleet_;
+  node_figures& figures_;
+  std::unique_ptr<disk_watch> watch_; // from the first start on
   node_environment_ptr env_;
   caf::actor supervisor_;
   std::map<std::string, caf::actor> running_; // by child id

@@ -12,6 +12,15 @@ namespace {
 
 using fixture = store_fixture<memory_medium>;
 
+struct commit_list : commit_watch {
+  void changed(table, std::string_view key, int came) override {
+    seen.push_back(std::string{key} + (came > 0 ? "+" : came < 0 ? "-" : "="));
+  }
+  void committed() override { seen.emplace_back("."); }
+  strings take() { return std::exchange(seen, {}); }
+  strings seen;
+};
+
 } // namespace
 
 TEST_SUITE_BEGIN("memory_store");
@@ -40,6 +49,38 @@ TEST_CASE_FIXTURE(fixture, "a failed sync may have reached the disk all the same
   CHECK(content() == strings{"a=1"});
   restart();
   CHECK(content() == strings{"a=2"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a watch hears of what becomes durable and of nothing else") {
+  commit_list heard;
+  medium.disk->watch(&heard);
+  CHECK(put("a", "1") == ec::none);
+  CHECK(heard.take() == strings{"a+", "."});
+  CHECK(put("a", "2") == ec::none);
+  CHECK(heard.take() == strings{"a=", "."});
+  queue([](transaction& t) {
+    (void)t.erase(table::queue, "a");
+    (void)t.put(table::queue, "a", "3");
+    return t.put(table::queue, "b", "3");
+  });
+  CHECK(outcomes() == std::vector{ec::none});
+  CHECK(heard.take() == strings{"a-", "a+", "b+", "."});
+  queue([](transaction& t) {
+    (void)t.erase(table::queue, "a");
+    (void)t.erase(table::queue, "b");
+    (void)t.put(table::queue, "b", "4");
+    return caf::make_error(ec::not_found);
+  });
+  CHECK(outcomes() == std::vector{ec::not_found});
+  medium.disk->fail_commits(1, ec::store_failed, true);
+  CHECK(put("c", "1") == ec::store_failed);
+  CHECK(heard.take().empty());
+  CHECK(content() == strings{"a=3", "b=3"}); // all of it taken back
+  auto bytes = medium.disk->bytes_used();
+  restart();
+  CHECK(heard.take() == strings{"c+", "."});
+  CHECK(medium.disk->bytes_used() == bytes + memory_disk::record_bytes + 2);
+  medium.disk->watch(nullptr);
 }
 
 TEST_CASE_FIXTURE(fixture, "a failed commit for lack of room is tried in parts") {
