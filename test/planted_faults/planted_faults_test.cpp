@@ -58,7 +58,8 @@ struct fault {
   FAULT(28, "queue-bound-ignored", "narrow", "I8")                                                 \
   FAULT(29, "destination-not-checked", "narrow", "I3")                                             \
   FAULT(30, "failed-dial-not-tried-again", "road", "I1 I4")                                        \
-  FAULT(31, "lost-link-not-asked-for", "road", "I1 I4")
+  FAULT(31, "lost-link-not-asked-for", "road", "I1 I4")                                            \
+  FAULT(32, "id-never-forgotten", "narrow", "I8")
 
 #define ROW(number, name, scenario, invariants) {number, name, scenario, invariants},
 const std::vector<fault> faults{PLANTED_FAULTS(ROW)};
