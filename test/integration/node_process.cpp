@@ -130,8 +130,7 @@ void node_process::write_config(const std::string& more) {
     text += "address = \"127.0.0.1\"\nport = " + std::to_string(x.tls_port) + "\n";
   else
     text += "address = \"\"\n";
-  // Small, so that a test that ends links does not wait for the next dial.
-  text += "backoff_min = \"50ms\"\nbackoff_max = \"500ms\"\n" + x.links;
+  text += x.backoff + x.links;
   if (!x.store.empty())
     text += "[store]\n" + x.store;
   if (!x.limits.empty())

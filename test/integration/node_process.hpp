@@ -54,6 +54,8 @@ struct node_settings {
   uint16_t route_to = 0; // the cloud's port, for jlr.com/cloud; 0: no route
   bool credential = true;
   std::string api = "address = \"\"\n"; // no TCP
+  // Small, so that a test that ends links does not wait for the next dial.
+  std::string backoff = "backoff_min = \"50ms\"\nbackoff_max = \"500ms\"\n";
   std::string links;
   std::string store;
   std::string limits;
