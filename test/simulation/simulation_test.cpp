@@ -47,7 +47,7 @@ void run(const std::string& name, uint64_t seeds, uint64_t nodes, uint64_t minut
 } // namespace
 
 TEST_CASE("garage") {
-  run("garage", 250, 21, 150);
+  run("garage", 200, 21, 150);
 }
 
 TEST_CASE("commuter fleet") {
@@ -84,6 +84,10 @@ TEST_CASE("clock skew") {
 
 TEST_CASE("restart storm") {
   run("restart-storm", 200, 40, 50);
+}
+
+TEST_CASE("weekly meetings") {
+  run("weekly", 50, 20, 20'160);
 }
 
 TEST_CASE("what broke once stays mended") {
