@@ -86,6 +86,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::outcome_delivery>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::receipt>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::announce_entry>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::link_status>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::availability_event)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::availability_report>)
 
 namespace rvi {
 
@@ -100,6 +102,13 @@ using store_actor = caf::typed_actor<
   // INTERNAL: commits what has queued up.
   caf::reacts_to<atom::flush>>;
 
+/// Hears what changes about services and the links to their nodes (HLD 10.2, 11.4, 11.6).
+using availability_listener_actor
+  = caf::typed_actor<caf::reacts_to<atom::available, availability_event>>;
+
+/// Hears that credentials were revoked or a copied key was found.
+using rights_listener_actor = caf::typed_actor<caf::reacts_to<atom::revoke>>;
+
 /// The JSON RPC server: where services connect.
 using json_rpc_actor = caf::typed_actor<
   // Answers to calls.
@@ -107,7 +116,10 @@ using json_rpc_actor = caf::typed_actor<
   // HLD 8.19: hands requests to services; each ends in a receipt.
   caf::reacts_to<atom::invoke, std::vector<invocation>>,
   // HLD 8.20: hands outcomes to requesting services; each ends in a receipt.
-  caf::reacts_to<atom::outcome, std::vector<outcome_delivery>>>;
+  caf::reacts_to<atom::outcome, std::vector<outcome_delivery>>,
+  // HLD 10.2: tells services what came and went. Nobody answers; a connection that does not read
+  // is left out, and its state asked for anew (`available` at the edge) once it does.
+  caf::reacts_to<atom::available, std::vector<availability_report>>>;
 
 /// One session with a peer, over any kind of link. Everything it is told is a fact.
 using link_actor = caf::typed_actor<
@@ -189,6 +201,10 @@ using service_edge_actor = caf::typed_actor<
   caf::reacts_to<atom::attach, json_rpc_actor>,
   // Who knows about links.
   caf::reacts_to<atom::attach, data_link_actor>,
+  // HLD 11.6: what changed about a node; goes to whoever has subscribed to it.
+  caf::reacts_to<atom::available, availability_event>,
+  // Reports to this connection were left out; it has room again for the current state.
+  caf::reacts_to<atom::available, client_id>,
   // INTERNAL: forgets requests whose time is long up.
   caf::reacts_to<atom::tick>>;
 
@@ -257,6 +273,7 @@ using authorization_actor = caf::typed_actor<
   caf::reacts_to<atom::confirm, link_actor, uint64_t>,
   // Who must hear when rights shrink.
   caf::reacts_to<atom::attach, store_and_forward_actor>,
+  caf::reacts_to<atom::attach, rights_listener_actor>,
   // Reads credentials and roots again.
   caf::replies_to<atom::reload>::with<atom::done>,
   caf::replies_to<atom::status>::with<std::string>>;
@@ -280,7 +297,13 @@ using service_discovery_actor = caf::typed_actor<
   caf::reacts_to<atom::announce, link_actor, peer_identity, bool, std::vector<announce_entry>>,
   // HLD 11.2, 11.6.
   caf::reacts_to<atom::link_up, link_actor, link_info>, caf::reacts_to<atom::link_down, uint64_t>,
-  caf::replies_to<atom::status>::with<std::string>>;
+  // The first round trip of a link: its number, us.
+  caf::reacts_to<atom::status, uint64_t, uint64_t>,
+  // HLD 11.2: who hears of every change from now on; one at a time. What was registered through
+  // the one before is withdrawn.
+  caf::reacts_to<atom::attach, availability_listener_actor>,
+  // Rights have shrunk: nodes that rest on what is revoked are not used.
+  caf::reacts_to<atom::revoke>, caf::replies_to<atom::status>::with<std::string>>;
 
 /// The PROTOCOL actor chooses how a node is spoken to (HLD 5.5, 14): one answer per link, no hop
 /// per batch.

@@ -106,6 +106,7 @@ struct link_info {
   uint64_t authorized_us = 0; // boot time, for the trace
   uint64_t up_us = 0;         // boot time, for the trace
   std::vector<std::string> services;
+  std::string dialled_at; // the network address, if we dialled
 };
 
 /// HLD 8.7, figure 20.
@@ -115,6 +116,13 @@ struct setup_request {
   std::vector<std::string> network_addresses; // host:port, best first
   bool urgent = false;
   uint64_t wanted_ms = 0; // from now: how long somebody wants this link
+};
+
+/// HLD 10.2, 11.4, 11.6: one change about one node, or about this one's own services.
+struct availability_event {
+  uint64_t version = 0;     // of the first routing snapshot that has it
+  bool everything = false;  // much has changed at once: the snapshot says it, nothing below does
+  availability_report what; // without client and pattern; of all services, reachable or not
 };
 
 /// What a local service registered (HLD 7.1).

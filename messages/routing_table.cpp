@@ -4,6 +4,8 @@
 
 #include "messages/name.hpp"
 
+#include <algorithm>
+
 namespace rvi {
 
 namespace {
@@ -19,6 +21,11 @@ auto longest_prefix(const Map& map, std::string_view name) {
     rest = slash == std::string_view::npos ? std::string_view{} : rest.substr(0, slash);
   }
   return map.end();
+}
+
+/// Where the node can be dialled; a node that would be refused is not.
+std::vector<std::string> addresses_of(const known_node& x) {
+  return x.fallen == ec::none ? x.network_addresses : std::vector<std::string>{};
 }
 
 } // namespace
@@ -42,13 +49,15 @@ route routing_table::resolve(std::string_view target) const {
   if (i != nodes.end()) {
     result.to = route::where::remote;
     result.node = i->second;
-    result.network_addresses = i->second->network_addresses;
+    result.network_addresses = addresses_of(*i->second);
   }
   for (auto& x : provisioned)
     if (covers(x.pattern, target)) {
       result.to = route::where::remote;
+      auto& known = result.network_addresses;
       for (auto& address : x.network_addresses)
-        result.network_addresses.push_back(address);
+        if (std::find(known.begin(), known.end(), address) == known.end())
+          known.push_back(address);
       break;
     }
   return result;
@@ -61,7 +70,7 @@ route routing_table::resolve_node(const node_uid& uid, std::string_view target) 
   route result;
   result.to = route::where::remote;
   result.node = i->second;
-  result.network_addresses = i->second->network_addresses;
+  result.network_addresses = addresses_of(*i->second);
   return result;
 }
 

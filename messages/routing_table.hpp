@@ -26,6 +26,13 @@ struct known_node {
   uint64_t link = 0; // 0: not connected now
   uint64_t last_seen_ms = 0;
   std::vector<std::string> services; // as last announced
+  std::string link_kind;             // of `link`
+  uint64_t round_trip_us = 0;        // of `link`; 0: not measured yet
+  uint64_t credentials_end_ms = 0;   // of those it came with last; 0: not known
+  std::vector<std::string> credential_hashes;
+  ec fallen = ec::none; // revoked or quarantined since: it is not used
+
+  bool available() const { return link != 0 && fallen == ec::none; }
 };
 
 using known_node_ptr = std::shared_ptr<const known_node>;

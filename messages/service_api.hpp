@@ -66,6 +66,21 @@ struct get_available_services_call {
 
 struct get_node_address_call {};
 
+/// HLD 10.2: from now on reports go to this connection, which must last; the current state at once.
+struct subscribe_availability_call {
+  std::string requesting_service; // may be empty
+  std::string pattern;
+};
+
+struct unsubscribe_availability_call {
+  std::string pattern;
+};
+
+/// HLD 4.6: the links to nodes this one may reach.
+struct get_data_channels_call {
+  std::string pattern; // of node addresses; empty: all
+};
+
 /// Status, traces, queues: for administrators. `method` is get_status, get_trace, get_nodes,
 /// get_links; `argument` its only parameter, if any.
 struct administration_call {
@@ -73,9 +88,11 @@ struct administration_call {
   std::string argument;
 };
 
-using service_request = std::variant<register_service_call, unregister_service_call, invoke_call,
-                                     reply_call, get_outcome_call, get_available_services_call,
-                                     get_node_address_call, administration_call>;
+using service_request
+  = std::variant<register_service_call, unregister_service_call, invoke_call, reply_call,
+                 get_outcome_call, get_available_services_call, get_node_address_call,
+                 administration_call, subscribe_availability_call, unsubscribe_availability_call,
+                 get_data_channels_call>;
 
 struct service_call {
   client_id client = 0;
@@ -134,6 +151,27 @@ struct outcome_delivery {
   client_id client = 0;
   std::string network_address;
   outcome_notice notice;
+};
+
+/// HLD 10.2: services of one node that can or cannot be reached, for one subscription.
+struct availability_report {
+  client_id client = 0;
+  std::string pattern; // the subscription's
+  bool available = false;
+  /// Not a change but the state as it is, told however much the connection has not read.
+  bool current = false;
+  /// Nothing said before under this pattern holds any more; what does follows.
+  bool all = false;
+  std::string node;  // address
+  std::string state; // local, linked; away (requests are kept for it), gone, revoked, quarantined
+  std::string kind;  // of the link: tls, loopback; empty: none
+  uint64_t round_trip_us = 0; // 0: not measured yet
+  uint64_t last_seen_ms = 0;  // of a node that is not linked
+  /// subscribed, current; registered, unregistered; announced, withdrawn; link_up, link_down,
+  /// measured; revoked, quarantined, forgotten
+  std::string reason;
+  uint64_t time_ms = 0;
+  std::vector<std::string> services; // empty: only the link to the node is reported
 };
 
 /// What became of a hand-over.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// What a node knows: `rvi services`, `status`, `nodes`, `links`, `outcome`.
+// What a node knows: `rvi status`, `nodes`, `links`, `outcome`. `rvi services` is in
+// command_services.cpp.
 
 #include "tools/client.hpp"
 #include "tools/commands.hpp"
@@ -45,27 +46,22 @@ std::string cell(json::value x) {
   return result.empty() ? "-" : result;
 }
 
-int print_services(json::value result) {
-  auto names = result["services"].items();
-  for (auto x : names)
-    print_line(text_of(x));
-  if (names.empty())
-    std::fputs("no service is available\n", stderr);
-  return exit_done;
-}
-
 int print_status(json::value result) {
   print_fields(result);
   return exit_done;
 }
 
 int print_nodes(json::value result) {
-  text_table table{{"NODE", "STATE", "LAST SEEN", "ADDRESSES", "SERVICES"}};
+  text_table table{{"NODE", "UID", "STATE", "LAST SEEN", "SERVICES", "DIALLED AT"}};
+  table.align_right(4);
   for (auto x : result["nodes"].items()) {
     auto seen_s = x["last_seen_ms"].as_uint().value_or(0) / 1'000;
-    table.add({text_of(x["address"]), x["connected"].as_bool().value_or(false) ? "linked" : "away",
-               seen_s == 0 ? "-" : show_time(seen_s), joined(x["network_addresses"]),
-               joined(x["services"])});
+    auto state = text_of(x["state"]);
+    if (auto kind = text_of(x["kind"]); !kind.empty())
+      state += " " + kind;
+    table.add({text_of(x["address"]), text_of(x["uid"]), state,
+               seen_s == 0 ? "-" : show_time(seen_s), std::to_string(x["services"].size()),
+               joined(x["network_addresses"])});
   }
   if (result["nodes"].size() == 0)
     std::fputs("no other node has been met yet; see `rvi links`\n", stderr);
@@ -95,13 +91,10 @@ int print_outcome(json::value result) {
 }
 
 constexpr query queries[] = {
-  {"services", "List the services that can be reached from this node", "get_available_services",
-   "pattern", "PATTERN", "names to list, + and # are wildcards; default: all", false,
-   print_services},
   {"status", "Show the node's credentials, queues and counts", "get_status", nullptr, nullptr,
    nullptr, false, print_status},
-  {"nodes", "List the nodes this node has met", "get_nodes", nullptr, nullptr, nullptr, false,
-   print_nodes},
+  {"nodes", "List the nodes this node has met, also before it was restarted", "get_nodes", nullptr,
+   nullptr, nullptr, false, print_nodes},
   {"links", "List the links to other nodes and those being set up", "get_links", nullptr, nullptr,
    nullptr, false, print_links},
   {"outcome", "Show how a request ended", "get_outcome", "transaction_id", "ID",

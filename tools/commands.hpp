@@ -36,7 +36,8 @@ void add_credential_inspection(CLI::App& credential, command& chosen); // show, 
 void add_credential_revocation(CLI::App& credential, command& chosen); // revoke
 void add_serve_command(CLI::App& app, command& chosen);
 void add_call_commands(CLI::App& app, command& chosen);  // call, send
-void add_query_commands(CLI::App& app, command& chosen); // services, status, nodes, links, outcome
+void add_services_command(CLI::App& app, command& chosen);
+void add_query_commands(CLI::App& app, command& chosen); // status, nodes, links, outcome
 void add_revoke_command(CLI::App& app, command& chosen);
 void add_trace_command(CLI::App& app, command& chosen);
 void add_bench_command(CLI::App& app, command& chosen);

@@ -64,6 +64,7 @@ void build(CLI::App& app, command& chosen) {
   add_credential_command(app, chosen);
   add_serve_command(app, chosen);
   add_call_commands(app, chosen);
+  add_services_command(app, chosen);
   add_query_commands(app, chosen);
   add_revoke_command(app, chosen);
   add_trace_command(app, chosen);

@@ -39,6 +39,10 @@ json_rpc_state::measures make_measures(metrics::registry& x) {
     = &x.get_counter("rvi_api_refused_connections_total", "Connections over the limit.");
   m.slow_consumers
     = &x.get_counter("rvi_api_slow_consumers_total", "Connections closed for not reading.");
+  m.reports = &x.get_counter("rvi_api_reports_total", "Availability reports to connections.");
+  m.reports_left_out
+    = &x.get_counter("rvi_api_reports_left_out_total",
+                     "Availability reports replaced by the state at a later time.");
   m.timeouts = &x.get_counter("rvi_api_timeouts_total", "Connections closed for their silence.");
   return m;
 }
@@ -99,6 +103,10 @@ void json_rpc_state::transferred(handle h, uint64_t written) {
     return;
   auto& c = *i->second;
   c.transferred += written;
+  if (c.behind && !c.closing && c.appended - c.transferred <= config->report_bytes_max / 2) {
+    c.behind = false;
+    self->send(config->edge, atom::available_v, *c.websocket);
+  }
   if (c.closing && c.transferred == c.appended)
     ::shutdown(descriptor(h), SHUT_WR);
 }
@@ -259,6 +267,7 @@ caf::behavior json_rpc_broker(caf::io::stateful_broker<json_rpc_state>* self,
     [&state](atom::respond, const std::vector<call_result>& x) { state.respond(x); },
     [&state](atom::invoke, const std::vector<invocation>& x) { state.invoke(x); },
     [&state](atom::outcome, const std::vector<outcome_delivery>& x) { state.outcome(x); },
+    [&state](atom::available, const std::vector<availability_report>& x) { state.available(x); },
     [&state](atom::tick) { state.check_deadlines(); },
   };
 }

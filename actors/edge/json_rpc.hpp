@@ -29,6 +29,7 @@ struct json_rpc_config {
   service_connection_config connection;
   service_callback_config callback;           // its edge and our own port are filled in
   size_t connections_max = 10'000;            // more are closed at once
+  size_t report_bytes_max = size_t{256} << 10; // unread by a service: it gets no more changes
   size_t output_bytes_max = size_t{32} << 20; // waiting for one slow consumer, then it is closed
   uint64_t handshake_timeout_ms = 10'000;     // to the first whole request
   uint64_t idle_timeout_ms = 60'000;  // HTTP: between requests; a request must be whole by then

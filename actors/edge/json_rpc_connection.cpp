@@ -231,6 +231,12 @@ bool service_connection::deliver(const outcome_notice& x, receipt& lost) {
   return send_delivery(scratch_, {x.id, true, 0}, lost);
 }
 
+void service_connection::tell(const availability_report& x) {
+  scratch_.clear();
+  json_rpc::append_availability(scratch_, x);
+  codec.send_text(scratch_);
+}
+
 bool service_connection::send_delivery(std::string_view text, delivery x, receipt& lost) {
   auto before = codec.pending_output();
   codec.send_text(text);

@@ -54,6 +54,9 @@ public:
   bool deliver(const envelope& x, receipt& lost);
   bool deliver(const outcome_notice& x, receipt& lost);
 
+  /// HLD 10.2. Nobody answers it.
+  void tell(const availability_report& x);
+
   /// The end: everything not answered is lost. `untouched` is what starts at or behind `sent`, the
   /// bytes that have reached the socket or still may.
   std::vector<receipt> lose_deliveries(uint64_t sent);
@@ -70,6 +73,7 @@ public:
   bool local = false;                 // Unix socket
   bool closing = false;               // nothing is read or written any more
   bool forgotten = false;             // the edge knows of the end
+  bool behind = false;                // reports were left out; once it has read, it gets them anew
   bool dirty = false;                 // output waits to be flushed
   uint64_t last_event_ms = 0;         // a whole request or message
   uint64_t last_bytes_ms = 0;

@@ -31,6 +31,8 @@ struct json_rpc_state {
     metrics::counter* refused_requests = nullptr;
     metrics::counter* refused_connections = nullptr;
     metrics::counter* slow_consumers = nullptr;
+    metrics::counter* reports = nullptr;
+    metrics::counter* reports_left_out = nullptr;
     metrics::counter* timeouts = nullptr;
   };
 
@@ -57,6 +59,7 @@ struct json_rpc_state {
   void respond(const std::vector<call_result>& results);
   void invoke(const std::vector<invocation>& requests);
   void outcome(const std::vector<outcome_delivery>& outcomes);
+  void available(const std::vector<availability_report>& reports);
 
   // json_rpc_traffic.cpp, inner steps
   void read_events(handle h, service_connection& c);

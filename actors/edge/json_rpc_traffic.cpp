@@ -210,4 +210,24 @@ void json_rpc_state::outcome(const std::vector<outcome_delivery>& outcomes) {
     self->send(callback, atom::outcome_v, std::move(by_address));
 }
 
+void json_rpc_state::available(const std::vector<availability_report>& reports) {
+  handle h;
+  for (auto& x : reports) {
+    auto c = find(x.client, h);
+    if (!c || !c->websocket)
+      continue;
+    // The state as it is always goes out, or who reads slowly would never have all of it.
+    auto unread = c->appended - c->transferred + c->codec.pending_output();
+    if (!x.current && (c->behind || unread > config->report_bytes_max)) {
+      c->behind = true;
+      counts.reports_left_out->add();
+      continue;
+    }
+    c->tell(x);
+    counts.reports->add();
+    mark(h, *c);
+  }
+  flush();
+}
+
 } // namespace rvi

@@ -62,6 +62,9 @@ void service_edge_state::take(std::vector<service_call> xs) {
                  [&](get_available_services_call& x) { do_get_services(from, x); },
                  [&](get_node_address_call&) { do_get_address(from); },
                  [&](administration_call& x) { do_administration(from, x); },
+                 [&](subscribe_availability_call& x) { do_subscribe(from, x); },
+                 [&](unsubscribe_availability_call& x) { do_unsubscribe(from, x); },
+                 [&](get_data_channels_call& x) { do_get_channels(from, x); },
                },
                from.request);
   submit_drafts();
@@ -103,6 +106,11 @@ void service_edge_state::do_register(const service_call& from, register_service_
                      x.idempotent};
   local_service said{*name, x.idempotent};
   auto finish = [this, to, name = *name, entry, reachable] {
+    if (registered_too_late(to.client)) {
+      if (registrations.count(name) == 0)
+        self->send(config.service_discovery, atom::unreg_v, name);
+      return;
+    }
     registrations[name] = entry;
     if (entry.client != 0)
       clients[entry.client].insert(name);
@@ -112,12 +120,27 @@ void service_edge_state::do_register(const service_call& from, register_service_
       self->send(config.store_and_forward, atom::available_v, name);
     log::info(component, "registered", {{"service", name}, {"principal", entry.principal}});
   };
+  if (entry.client != 0)
+    ++registering[entry.client];
   self->request(config.service_discovery, caf::infinite, atom::reg_v, std::move(said))
     .then([finish](atom::done) { finish(); },
           [this, to](caf::error& err) {
+            registered_too_late(to.client);
             refuse(to, std::move(err));
             flush_answers();
           });
+}
+
+bool service_edge_state::registered_too_late(client_id client) {
+  auto i = registering.find(client);
+  if (i == registering.end())
+    return false;
+  bool closed = closed_meanwhile.count(client) != 0;
+  if (--i->second == 0) {
+    registering.erase(i);
+    closed_meanwhile.erase(client);
+  }
+  return closed;
 }
 
 void service_edge_state::do_unregister(const service_call& from, const unregister_service_call& x) {
@@ -352,6 +375,8 @@ service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
   self->request(st.config.authorization, caf::infinite, atom::read_v).then([&st](atom::done) {
     st.self->send(st.config.store_and_forward, atom::attach_v, service_edge_actor{st.self});
   });
+  self->send(st.config.service_discovery, atom::attach_v,
+             availability_listener_actor{service_edge_actor{self}});
   return {
     [&st](atom::call, std::vector<service_call>& xs) { st.take(std::move(xs)); },
     [&st](atom::receipt, std::vector<receipt>& xs) { st.receipts(std::move(xs)); },
@@ -361,6 +386,8 @@ service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
     [&st](atom::reply, const batch& requests) { st.unknown_outcomes(requests); },
     [&st](atom::attach, json_rpc_actor& server) { st.server = std::move(server); },
     [&st](atom::attach, data_link_actor& data_link) { st.data_link = std::move(data_link); },
+    [&st](atom::available, const availability_event& x) { st.availability_changed(x); },
+    [&st](atom::available, client_id client) { st.has_room(client); },
     [&st](atom::tick) {
       st.timer.fired();
       st.forget_old();

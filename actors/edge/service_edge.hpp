@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "actors/edge/availability.hpp"
 #include "actors/node/context.hpp"
 #include "actors/wake_timer.hpp"
 #include "messages/actors.hpp"
@@ -65,6 +66,9 @@ struct service_edge_state {
   void refuse(const caller& to, caf::error why);
   void flush_answers();
   void do_register(const service_call& from, register_service_call& x);
+  /// A registration of this connection has ended one way or the other; true if the connection has,
+  /// too.
+  bool registered_too_late(client_id client);
   void do_unregister(const service_call& from, const unregister_service_call& x);
   /// Makes a draft, or answers why not.
   void do_invoke(const service_call& from, invoke_call& x);
@@ -73,6 +77,9 @@ struct service_edge_state {
   void do_get_outcome(const service_call& from, const get_outcome_call& x);
   void do_get_services(const service_call& from, const get_available_services_call& x);
   void do_administration(const service_call& from, const administration_call& x);
+  void do_subscribe(const service_call& from, const subscribe_availability_call& x);
+  void do_unsubscribe(const service_call& from, const unsubscribe_availability_call& x);
+  void do_get_channels(const service_call& from, const get_data_channels_call& x);
   void trace_of(const caller& to, const std::string& id);
   void status_of(const caller& to);
   void links_of(const caller& to);
@@ -97,6 +104,12 @@ struct service_edge_state {
   void receipts(std::vector<receipt> xs);
   void unknown_outcomes(const batch& requests);
   void client_closed(client_id client);
+  // -- availability (HLD 10.2) ----------------------------------------------------------------
+  void report(availability::reports x);
+  void availability_changed(const availability_event& x);
+  /// Reports to this connection were left out, and it reads again.
+  void has_room(client_id client);
+
   /// Remembers until when an open request may be asked about.
   void forget_at(uint64_t wall_ms);
   void forget_old();
@@ -112,6 +125,9 @@ struct service_edge_state {
   std::vector<call_result> answers;
   std::map<std::string, registration> registrations; // by full name
   std::map<client_id, std::set<std::string>> clients;
+  std::map<client_id, size_t> registering; // calls under way
+  std::set<client_id> closed_meanwhile;    // of those
+  availability watched;
   std::map<transaction_id, caller> synchronous;
   std::map<transaction_id, open_request> open;
   wake_timer timer;

@@ -126,6 +126,9 @@ void service_edge_state::unknown_outcomes(const batch& requests) {
 
 void service_edge_state::client_closed(client_id client) {
   std::erase_if(synchronous, [client](auto& x) { return x.second.client == client; });
+  watched.closed(client);
+  if (registering.count(client) != 0)
+    closed_meanwhile.insert(client);
   auto names = clients.find(client);
   if (names == clients.end())
     return;

@@ -100,9 +100,7 @@ void service_edge_state::do_get_services(const service_call& from,
       return refuse(to, std::move(normal.error()));
     pattern = std::move(*normal);
   }
-  auto wanted = [&](const std::string& name) {
-    return pattern == "#" || matches(pattern, name) || covers(pattern, name);
-  };
+  auto wanted = [&](const std::string& name) { return takes_in(pattern, name); };
   auto table = config.node->routing->load();
   auto rights = config.node->rights->load();
   names_result result;
@@ -111,11 +109,8 @@ void service_edge_state::do_get_services(const service_call& from,
       result.names.push_back(name);
   for (auto& [address, node] : table->nodes)
     for (auto& name : node->services)
-      if (node->link != 0 && wanted(name)
-          && std::any_of(rights->own.begin(), rights->own.end(), [&](auto& credential) {
-               return credential->covers_destination("rpc:" + name)
-                      || credential->covers_destination("message:" + name);
-             }))
+      if (node->available() && wanted(name)
+          && may_reach(*rights, name, config.node->time->wall_ms()))
         result.names.push_back(name);
   answer(to, std::move(result));
 }
@@ -194,7 +189,9 @@ void service_edge_state::status_of(const caller& to) {
     .member("node", config.node->node_address)
     .member("epoch", uint64_t{epoch})
     .member("services", uint64_t{registrations.size()})
-    .member("open_rpcs", uint64_t{open.size()});
+    .member("open_rpcs", uint64_t{open.size()})
+    .member("availability_subscriptions", uint64_t{watched.size()})
+    .member("nodes_known", uint64_t{config.node->routing->load()->nodes.size()});
   auto fail = [this, to](caf::error& err) {
     refuse(to, std::move(err));
     flush_answers();

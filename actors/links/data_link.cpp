@@ -99,6 +99,7 @@ void data_link_state::dial(const std::string& key, wish& x) {
     x.dial_ms = never_ms; // until one is attached
     return;
   }
+  x.dialled_at = address;
   x.dialling = config.node->link_numbers->fetch_add(1);
   dialling.emplace(x.dialling, key);
   dials->add();
@@ -200,6 +201,8 @@ void data_link_state::choose_protocol(link_actor handle, link_info info) {
 }
 
 void data_link_state::link_up(link_actor handle, link_info info) {
+  if (auto dialled = dialling.find(info.link); dialled != dialling.end())
+    info.dialled_at = wishes.at(dialled->second).dialled_at;
   serve_wishes(info);
   auto& entry = links[info.link] = {handle, info, now_ms()};
   auto known = links_by_uid.find(info.peer.uid);
@@ -313,8 +316,12 @@ void data_link_state::closed(uint64_t number, const std::string& why) {
 }
 
 void data_link_state::measured(uint64_t link, uint64_t round_trip_us) {
-  if (auto i = links.find(link); i != links.end())
-    i->second.info.round_trip_us = round_trip_us;
+  auto i = links.find(link);
+  if (i == links.end())
+    return;
+  if (i->second.info.round_trip_us == 0)
+    self->send(config.service_discovery, atom::status_v, link, round_trip_us);
+  i->second.info.round_trip_us = round_trip_us;
 }
 
 void data_link_state::disconnect(const std::string& node_address) {

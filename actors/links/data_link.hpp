@@ -37,6 +37,7 @@ struct data_link_state {
   struct wish {
     std::vector<std::string> addresses;
     size_t next_address = 0;
+    std::string dialled_at; // the address tried last
     uint32_t failures = 0;
     uint64_t dial_ms = 0; // not before, boot time
     bool always = false;

@@ -124,7 +124,7 @@ void link_session::take(peer_token_kept x) {
 void link_session::take(peer_pong) {
   if (ping_us_ == 0)
     return;
-  round_trip_us_ = config_.services.node->time->boot_us() - ping_us_;
+  round_trip_us_ = std::max<uint64_t>(config_.services.node->time->boot_us() - ping_us_, 1);
   ping_us_ = 0;
   caf::anon_send(config_.services.data_link, atom::status_v, config_.number, round_trip_us_);
 }
@@ -229,6 +229,10 @@ void link_session::known() {
   known_ = true;
   caf::anon_send(config_.services.store_and_forward, atom::credit_v, config_.number,
                  std::exchange(held_back_, {}));
+  if (ping_us_ == 0 && !ended_) { // who waits for this link wants to know what it is like
+    ping_us_ = std::max<uint64_t>(config_.services.node->time->boot_us(), 1);
+    session_.ping(ping_us_);
+  }
 }
 
 void link_session::tick() {

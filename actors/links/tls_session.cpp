@@ -191,7 +191,10 @@ caf::behavior tls_session(tls_session_broker* self, tls_session_config config) {
       st.flush();
     },
     [&st](atom::done) { st.link->credentials_known(); },
-    [&st](atom::link_up) { st.link->known(); },
+    [&st](atom::link_up) {
+      st.link->known();
+      st.flush();
+    },
     [&st](atom::revoke, const std::vector<std::string>& lists) {
       st.link->revocations(lists);
       st.flush();

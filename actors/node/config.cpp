@@ -75,6 +75,8 @@ void read_limits(config::file& file, node_config& x) {
   x.queue_bytes_max = t.bytes("queue_bytes", uint64_t{4} << 30, 1'024);
   x.connections_max = static_cast<uint64_t>(t.integer("connections", 10'000, 1, 1'000'000));
   x.sessions_max = static_cast<uint64_t>(t.integer("sessions", 10'000, 1, 1'000'000));
+  x.nodes_remembered_max
+    = static_cast<uint64_t>(t.integer("nodes_remembered", 10'000, 1, 1'000'000));
   x.trace_events_max = static_cast<uint64_t>(t.integer("trace_events", 65'536, 0, 100'000'000));
 }
 

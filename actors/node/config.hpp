@@ -64,6 +64,7 @@ struct node_config {
   uint64_t queue_bytes_max = 0;
   uint64_t connections_max = 0;
   uint64_t sessions_max = 0;
+  uint64_t nodes_remembered_max = 10'000;
   uint64_t trace_events_max = 0;
 
   // [log]

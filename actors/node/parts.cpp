@@ -96,6 +96,8 @@ child_spec service_discovery(node_environment_ptr env) {
   return {"service-discovery", [env](caf::event_based_actor* self, const children& earlier) {
             service_discovery_config x;
             x.node = env->context;
+            x.store = get<store_actor>(earlier, "store");
+            x.nodes_remembered_max = env->config.nodes_remembered_max;
             x.authorization = get<authorization_actor>(earlier, "authorization");
             x.store_and_forward = get<store_and_forward_actor>(earlier, "store-and-forward");
             x.provisioned = env->config.routes;

@@ -374,6 +374,7 @@ authorization(authorization_actor::stateful_pointer<authorization_state> self,
       st.token_kept(link, counter);
     },
     [&st](atom::attach, store_and_forward_actor& x) { st.attach(std::move(x)); },
+    [&st](atom::attach, rights_listener_actor& x) { st.rights_listener = std::move(x); },
     [&st](atom::reload) { return st.reload(); },
     [&st](atom::status) { return st.status(); },
   };

@@ -173,6 +173,7 @@ struct authorization_state {
   size_t import_bytes = 0;
   bool importing = false;
   store_and_forward_actor store_and_forward;
+  rights_listener_actor rights_listener;
   clone_guard guard;
   metrics::counter* denied = nullptr;
   metrics::counter* signatures = nullptr;

@@ -210,6 +210,8 @@ void authorization_state::close_fallen(bool own_fell) {
                  {{"peer", x.peer.peer.node_address}, {"reason", describe(why)}});
     self->send(x.link, atom::close_v, std::string{to_string(code_of(why))}, detail_of(why));
   }
+  if (rights_listener)
+    self->send(rights_listener, atom::revoke_v);
 }
 
 void authorization_state::attach(store_and_forward_actor x) {

@@ -2,6 +2,7 @@
 
 #include "actors/routing/service_discovery.hpp"
 
+#include "actors/routing/known_nodes.hpp"
 #include "messages/name.hpp"
 #include "messages/wire/header.hpp"
 #include "runtime/json/json.hpp"
@@ -47,8 +48,11 @@ caf::result<atom::done> service_discovery_state::register_local(local_service x)
   if (!table.local.contains(service) && table.local.size() >= config.services_per_node_max)
     return caf::make_error(ec::busy, std::string{"too many services are registered"});
   x.name = service;
+  bool fresh = !table.local.contains(service);
   table.local.set(service, std::move(x));
   publish();
+  if (fresh)
+    tell_local(service, true);
   say(service, true);
   return atom::done_v;
 }
@@ -57,6 +61,7 @@ void service_discovery_state::unregister_local(const std::string& service) {
   if (!table.local.erase(service))
     return;
   publish();
+  tell_local(service, false);
   say(service, false);
 }
 
@@ -161,10 +166,8 @@ void service_discovery_state::take_announcement(const link_actor& link, const pe
 void service_discovery_state::change_node(const std::string& address,
                                           const std::function<void(known_node&)>& change) {
   auto i = table.nodes.find(address);
-  auto next = i == table.nodes.end() ? std::make_shared<known_node>()
-                                     : std::make_shared<known_node>(*i->second);
-  if (i == table.nodes.end() && table.nodes.size() >= config.nodes_max)
-    return;
+  auto before = i == table.nodes.end() ? nullptr : i->second;
+  auto next = before ? std::make_shared<known_node>(*before) : std::make_shared<known_node>();
   auto uid = next->uid;
   next->address = address;
   next->last_seen_ms = config.node->time->wall_ms();
@@ -174,14 +177,38 @@ void service_discovery_state::change_node(const std::string& address,
   // A node that came back under another address is found there, whatever still happens here.
   if (next->link != 0 || !table.nodes_by_uid.contains(next->uid) || holds_uid(next->uid, address))
     table.nodes_by_uid.set(next->uid, next);
-  table.nodes.set(address, std::move(next));
+  table.nodes.set(address, next);
+  if (before)
+    away.erase({before->last_seen_ms, address});
+  if (next->link == 0)
+    away.emplace(next->last_seen_ms, address);
   publish();
+  tell(availability_changes(before.get(), *next));
+  // Records are found by uid: that of who had the address before must not stay.
+  if (before && before->uid != next->uid && !table.nodes_by_uid.contains(before->uid))
+    write(nullptr, {before->uid});
+  forget_oldest();
 }
 
 bool service_discovery_state::holds_uid(const node_uid& uid, const std::string& address) const {
   auto i = table.nodes_by_uid.find(uid);
   return i != table.nodes_by_uid.end() && i->second->address == address;
 }
+
+namespace {
+
+/// What the node says of itself comes first, then where it was just reached. A node that says
+/// nothing and came by itself keeps what is known.
+void keep_addresses(known_node& node, const link_info& info) {
+  std::vector<std::string> fresh;
+  for (auto& x : {info.peer.network_address, info.dialled_at})
+    if (!x.empty() && (fresh.empty() || fresh.front() != x))
+      fresh.push_back(x);
+  if (!fresh.empty())
+    node.network_addresses = std::move(fresh);
+}
+
+} // namespace
 
 void service_discovery_state::link_up(link_actor handle, link_info info) {
   auto holder = table.nodes.find(info.peer.node_address);
@@ -197,9 +224,16 @@ void service_discovery_state::link_up(link_actor handle, link_info info) {
   change_node(info.peer.node_address, [&](known_node& node) {
     node.uid = info.peer.uid;
     node.link = info.link;
-    if (!info.peer.network_address.empty())
-      node.network_addresses = {info.peer.network_address};
+    node.link_kind = info.kind;
+    node.round_trip_us = info.round_trip_us;
+    node.credentials_end_ms = info.peer.expires_ms;
+    node.credential_hashes = info.peer.credential_hashes;
+    node.fallen = ec::none;
+    if (node.services.empty()) // so many were met meanwhile that it was forgotten
+      node.services = info.services;
+    keep_addresses(node, info);
   });
+  remember(info.peer.node_address);
   self->send(config.store_and_forward, atom::link_up_v, std::move(handle), std::move(info));
 }
 
@@ -211,9 +245,13 @@ void service_discovery_state::link_down(uint64_t link) {
   links_by_actor.erase(i->second.handle->id());
   links.erase(i);
   change_node(address, [link](known_node& node) {
-    if (node.link == link)
-      node.link = 0;
+    if (node.link != link)
+      return;
+    node.link = 0;
+    node.link_kind.clear();
+    node.round_trip_us = 0;
   });
+  remember(address);
   self->send(config.store_and_forward, atom::link_down_v, link);
 }
 
@@ -232,7 +270,11 @@ std::string service_discovery_state::status() const {
       .member("address", address)
       .member("uid", to_string(node->uid))
       .member("connected", node->link != 0)
-      .member("last_seen_ms", node->last_seen_ms);
+      .member("state", report_of(*node).state)
+      .member("kind", node->link_kind)
+      .member("round_trip_us", node->round_trip_us)
+      .member("last_seen_ms", node->last_seen_ms)
+      .member("credentials_end_ms", node->credentials_end_ms);
     out.key("network_addresses").begin_array();
     for (auto& x : node->network_addresses)
       out.string(x);
@@ -254,7 +296,7 @@ service_discovery(service_discovery_actor::stateful_pointer<service_discovery_st
   st.table.provisioned = std::move(st.config.provisioned);
   auto& m = *st.config.node->metrics;
   st.local_services = &m.get_gauge("rvi_local_services", "Services registered here.");
-  st.known_nodes = &m.get_gauge("rvi_known_nodes", "Nodes seen since start.");
+  st.known_nodes = &m.get_gauge("rvi_known_nodes", "Nodes linked or remembered.");
   self->set_down_handler([&st](const caf::down_msg& x) {
     st.audience.erase(x.source.id());
     auto i = st.links_by_actor.find(x.source.id());
@@ -262,6 +304,9 @@ service_discovery(service_discovery_actor::stateful_pointer<service_discovery_st
       st.link_down(i->second);
   });
   st.publish();
+  st.recall();
+  self->send(st.config.authorization, atom::attach_v,
+             rights_listener_actor{service_discovery_actor{self}});
   return {
     [&st](atom::reg, local_service& x) { return st.register_local(std::move(x)); },
     [&st](atom::unreg, const std::string& service) { st.unregister_local(service); },
@@ -276,6 +321,11 @@ service_discovery(service_discovery_actor::stateful_pointer<service_discovery_st
       st.link_up(std::move(handle), std::move(info));
     },
     [&st](atom::link_down, uint64_t link) { st.link_down(link); },
+    [&st](atom::status, uint64_t link, uint64_t round_trip_us) {
+      st.measured(link, round_trip_us);
+    },
+    [&st](atom::attach, availability_listener_actor& x) { st.attach(std::move(x)); },
+    [&st](atom::revoke) { st.judge_nodes(); },
     [&st](atom::status) { return st.status(); },
   };
 }

@@ -13,18 +13,21 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace rvi {
 
 struct service_discovery_config {
   node_context_ptr node;
+  store_actor store;
   authorization_actor authorization;
   store_and_forward_actor store_and_forward;
   std::vector<provisioned_address> provisioned;
   size_t services_per_node_max = 4'096;
-  size_t nodes_max = 100'000;
+  size_t nodes_remembered_max = 10'000; // besides those linked; who was seen longest ago goes first
 };
 
 /// True if a peer with these destination patterns may invoke something at or below the service.
@@ -61,6 +64,20 @@ struct service_discovery_state {
   void publish();
   std::string status() const;
 
+  // service_discovery_memory.cpp: the nodes met before, and who hears of changes
+  void recall();
+  void read_nodes();
+  void take_remembered(std::vector<known_node> nodes);
+  /// Keeps the node (null: none) durably and drops the others, with the next commit.
+  void write(known_node_ptr node, std::vector<node_uid> forgotten = {});
+  void remember(const std::string& address);
+  void forget_oldest();
+  void tell(std::vector<availability_event> events, const char* reason = nullptr);
+  void tell_local(const std::string& service, bool available);
+  void attach(availability_listener_actor x);
+  void judge_nodes();
+  void measured(uint64_t link, uint64_t round_trip_us);
+
   service_discovery_actor::pointer self;
   service_discovery_config config;
   routing_table table;
@@ -69,6 +86,8 @@ struct service_discovery_state {
   std::map<uint64_t, live_link> links;
   std::map<caf::actor_id, uint64_t> links_by_actor;
   std::map<caf::actor_id, listener> audience; // links up, or about to be
+  std::set<std::pair<uint64_t, std::string>> away; // last seen, node address: who is not linked
+  availability_listener_actor listener;
   uint64_t last_sequence = 0;
   metrics::gauge* local_services = nullptr;
   metrics::gauge* known_nodes = nullptr;

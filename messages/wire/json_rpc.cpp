@@ -102,6 +102,16 @@ caf::error append_outcome(std::string& out, const outcome_notice& x) {
   return {};
 }
 
+void append_strings(std::string& out, const std::vector<std::string>& xs) {
+  out += '[';
+  for (size_t i = 0; i < xs.size(); ++i) {
+    if (i > 0)
+      out += ',';
+    json::append_string(out, xs[i]);
+  }
+  out += ']';
+}
+
 /// Appends what an answer says.
 struct result_writer {
   std::string& out;
@@ -124,13 +134,9 @@ struct result_writer {
   }
   caf::error operator()(const outcome_notice& x) { return append_outcome(out, x); }
   caf::error operator()(const names_result& x) {
-    out += R"({"status":"ok","services":[)";
-    for (size_t i = 0; i < x.names.size(); ++i) {
-      if (i > 0)
-        out += ',';
-      json::append_string(out, x.names[i]);
-    }
-    out += "]}";
+    out += R"({"status":"ok","services":)";
+    append_strings(out, x.names);
+    out += '}';
     return {};
   }
   caf::error operator()(const json_result& x) {
@@ -209,6 +215,37 @@ caf::error append_reply(std::string& out, uint64_t id, const outcome_notice& x) 
   auto begin = out.size();
   append_method(out, id, "reply");
   return complete(out, begin, append_outcome(out, x));
+}
+
+void append_availability(std::string& out, const availability_report& x) {
+  out += R"({"jsonrpc":"2.0","method":"services_)";
+  out
+    += x.available ? R"(available","params":{"pattern":)" : R"(unavailable","params":{"pattern":)";
+  json::append_string(out, x.pattern);
+  out += R"(,"services":)";
+  append_strings(out, x.services);
+  if (x.all)
+    out += R"(,"all":true)";
+  auto text = [&out](std::string_view name, const std::string& value) {
+    if (value.empty())
+      return;
+    out += name;
+    json::append_string(out, value);
+  };
+  auto number = [&out](std::string_view name, uint64_t value) {
+    if (value == 0)
+      return;
+    out += name;
+    append_number(out, value);
+  };
+  text(R"(,"node":)", x.node);
+  text(R"(,"state":)", x.state);
+  text(R"(,"kind":)", x.kind);
+  number(R"(,"round_trip_us":)", x.round_trip_us);
+  number(R"(,"last_seen_ms":)", x.last_seen_ms);
+  text(R"(,"reason":)", x.reason);
+  number(R"(,"time_ms":)", x.time_ms);
+  out += "}}";
 }
 
 std::string refusal_in(int status, std::string_view body) {

@@ -96,6 +96,9 @@ caf::error append_invoke(std::string& out, uint64_t id, const envelope& x);
 /// HLD 8.20: an outcome to the requesting service. Errors as above.
 caf::error append_reply(std::string& out, uint64_t id, const outcome_notice& x);
 
+/// HLD 10.2: a report on availability, as a notification: it is not answered.
+void append_availability(std::string& out, const availability_report& x);
+
 /// What an HTTP service answered to a POST of ours: nothing if it took it, else the error object.
 std::string refusal_in(int status, std::string_view body);
 

@@ -263,6 +263,26 @@ result read_node_address(const context& at) {
   return finished(in, get_node_address_call{});
 }
 
+result read_subscribe(const context& at) {
+  fields in{at.params};
+  subscribe_availability_call x;
+  x.requesting_service = in.text({"requesting_service"}, false);
+  x.pattern = in.text({"pattern"}, true);
+  return finished(in, std::move(x));
+}
+
+result read_unsubscribe(const context& at) {
+  fields in{at.params};
+  unsubscribe_availability_call x{in.text({"pattern"}, true)};
+  return finished(in, std::move(x));
+}
+
+result read_data_channels(const context& at) {
+  fields in{at.params};
+  get_data_channels_call x{in.text({"pattern"}, false)};
+  return finished(in, std::move(x));
+}
+
 result read_administration(const context& at, std::string_view method, std::string_view field) {
   fields in{at.params};
   administration_call x{std::string(method), in.text({field, "argument"}, false)};
@@ -291,6 +311,12 @@ result read_method(std::string_view method, const context& at) {
     return read_available(at);
   if (method == "get_node_address")
     return read_node_address(at);
+  if (method == "subscribe_availability")
+    return read_subscribe(at);
+  if (method == "unsubscribe_availability")
+    return read_unsubscribe(at);
+  if (method == "get_data_channels")
+    return read_data_channels(at);
   if (method == "get_trace")
     return read_administration(at, method, "transaction_id");
   if (method == "get_status")

@@ -164,6 +164,36 @@ TEST_CASE_FIXTURE(json_rpc_fixture, "closes a service that does not read") {
   }
 }
 
+TEST_CASE_FIXTURE(json_rpc_fixture, "leaves changes out for a service that does not read") {
+  start([](json_rpc_config& x) { x.report_bytes_max = size_t{64} << 10; });
+  auto slow = open_websocket();
+  auto slow_client = register_service(slow, "slow");
+  auto other = open_websocket();
+  auto other_client = register_service(other, "other");
+  auto tell = [this](client_id client, const std::string& node, size_t bytes, bool current) {
+    availability_report x;
+    x.client = client;
+    x.pattern = "#";
+    x.node = node;
+    x.current = current;
+    x.reason = std::string(bytes, 'x');
+    caf::anon_send(server.actor, atom::available_v, std::vector{x});
+  };
+  // More than the sockets' buffers take by themselves.
+  tell(slow_client, "large", size_t{16} << 20, true);
+  for (int i = 0; i < 50; ++i)
+    tell(slow_client, "left/out", 10, false);
+  tell(other_client, "not/held/back", 10, false);
+  CHECK(other.read().find("not/held/back") != std::string::npos);
+  CHECK(seen->rooms.empty());
+  tell(slow_client, "the/state", 10, true); // always goes out
+  CHECK(slow.read().find("large") != std::string::npos);
+  CHECK(slow.read().find("the/state") != std::string::npos);
+  CHECK(seen->wait([&] { return seen->rooms == std::vector{slow_client}; }));
+  tell(slow_client, "news", 10, false);
+  CHECK(slow.read().find("news") != std::string::npos);
+}
+
 TEST_CASE_FIXTURE(json_rpc_fixture, "tells the edge of all its connections when it ends") {
   start();
   auto ws = open_websocket();

@@ -77,6 +77,8 @@ echo_edge(service_edge_actor::stateful_pointer<echo_state> self, const record_pt
     [](atom::reply, const batch&) {},
     [&state](atom::attach, json_rpc_actor& server) { state.server = std::move(server); },
     [](atom::attach, const data_link_actor&) {},
+    [](atom::available, const availability_event&) {},
+    [note](atom::available, client_id x) { note([x](record& r) { r.rooms.push_back(x); }); },
     [](atom::tick) {},
   };
 }

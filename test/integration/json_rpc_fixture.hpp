@@ -74,6 +74,7 @@ struct record {
   std::vector<std::vector<service_call>> messages;
   std::vector<receipt> receipts;
   std::vector<client_id> closed;
+  std::vector<client_id> rooms; // that read again
 
   /// Waits until it holds; false after `patience`.
   bool wait(const std::function<bool()>& condition, std::chrono::milliseconds time = patience);

@@ -30,6 +30,7 @@ struct service_side {
   std::vector<rvi::call_result> answers;
   std::vector<rvi::invocation> invoked;
   std::vector<rvi::outcome_delivery> outcomes;
+  std::vector<rvi::availability_report> reports;
   bool takes_receipts = true; // answers every hand-over with `taken`
 };
 
@@ -133,6 +134,7 @@ public:
   bool answers_dials = true;
   uint64_t keepalive_ms = 30'000; // as in link_session_config
   uint64_t idle_ms = 0;
+  size_t nodes_remembered_max = 10'000;
   std::shared_ptr<rvi::memory_disk> disk = rvi::memory_disk::make();
   std::shared_ptr<service_side> services = std::make_shared<service_side>();
   std::shared_ptr<rvi::node_context> context;
@@ -190,6 +192,8 @@ private:
     store_and_forward = keep(w.sys.spawn(rvi::store_and_forward, std::move(queue_config)));
     rvi::service_discovery_config where;
     where.node = context;
+    where.store = store;
+    where.nodes_remembered_max = nodes_remembered_max;
     where.authorization = authorization;
     where.store_and_forward = store_and_forward;
     where.provisioned = routes;
@@ -230,6 +234,10 @@ private:
               side->outcomes.push_back(std::move(x));
             }
             self->send(to, rvi::atom::receipt_v, std::move(receipts));
+          },
+          [side](rvi::atom::available, std::vector<rvi::availability_report>& xs) {
+            for (auto& x : xs)
+              side->reports.push_back(std::move(x));
           },
         };
       },

@@ -26,6 +26,7 @@ simulated_services(json_rpc_actor::stateful_pointer<simulated_services_state> se
         receipts.push_back(config.observer->ended(config.node, config.generation, x));
       self->send(config.edge, atom::receipt_v, std::move(receipts));
     },
+    [](atom::available, const std::vector<availability_report>&) {}, // nobody subscribes
   };
 }
 

@@ -208,6 +208,23 @@ TEST_CASE("reads the other methods") {
         == "a.b/c");
 }
 
+TEST_CASE("reads what services ask about availability") {
+  auto x = with_params<subscribe_availability_call>(
+    "subscribe_availability", R"({"requesting_service":"hmi","pattern":"jlr.com/vin/+"})");
+  CHECK(x.requesting_service == "hmi");
+  CHECK(x.pattern == "jlr.com/vin/+");
+  CHECK(with_params<subscribe_availability_call>("subscribe_availability", R"({"pattern":"#"})")
+          .requesting_service.empty());
+  CHECK(bad_params("subscribe_availability", "{}") == "missing field pattern");
+  CHECK(bad_params("subscribe_availability", R"({"pattern":7})") == "pattern must be a string");
+  CHECK(with_params<unsubscribe_availability_call>("unsubscribe_availability", R"({"pattern":"#"})")
+          .pattern
+        == "#");
+  CHECK(bad_params("unsubscribe_availability", "{}") == "missing field pattern");
+  CHECK(with_params<get_data_channels_call>("get_data_channels", "{}").pattern.empty());
+  CHECK(bad_params("get_data_channels", R"({"node":"a.b/c"})") == "unknown field node");
+}
+
 TEST_CASE("reads a revocation list as long as lists may be") {
   for (auto size : {size_t{1}, revocation_list_bytes_max}) {
     std::string list(size, 'x');

@@ -114,6 +114,34 @@ TEST_CASE("writes requests as HLD figure 32 draws them") {
                R"("requesting_service":"a.org/n1/services/caller","arguments":{ "a" : [1.50] }}})");
 }
 
+TEST_CASE("writes reports on availability, without an id") {
+  availability_report x;
+  x.pattern = "a.b/#";
+  x.available = true;
+  x.node = "a.b/c";
+  x.state = "linked";
+  x.kind = "tls";
+  x.round_trip_us = 812;
+  x.reason = "link_up";
+  x.time_ms = 1'700'000'000'123;
+  x.services = {"a.b/c/d", "a.b/c/\"e\""};
+  std::string out;
+  json_rpc::append_availability(out, x);
+  CHECK(out
+        == R"({"jsonrpc":"2.0","method":"services_available","params":{"pattern":"a.b/#",)"
+           R"("services":["a.b/c/d","a.b/c/\"e\""],"node":"a.b/c","state":"linked","kind":"tls",)"
+           R"("round_trip_us":812,"reason":"link_up","time_ms":1700000000123}})");
+  availability_report y;
+  y.pattern = "#";
+  y.all = true;
+  y.reason = "current";
+  out.clear();
+  json_rpc::append_availability(out, y);
+  CHECK(out
+        == R"({"jsonrpc":"2.0","method":"services_unavailable","params":{"pattern":"#",)"
+           R"("services":[],"all":true,"reason":"current"}})");
+}
+
 TEST_CASE("writes replies") {
   std::string out;
   outcome_notice x{some_id(), "me", "rpc:a.b/c/d", "ok", "", "{}", ""};

@@ -26,6 +26,7 @@ struct told {
   std::vector<dial> dials;
   std::vector<uint64_t> ups;
   std::vector<uint64_t> downs;
+  std::vector<std::pair<uint64_t, uint64_t>> measured; // link, us
   std::map<uint64_t, std::vector<std::string>> closes; // by link: the reasons
 };
 using told_ptr = std::shared_ptr<told>;
@@ -48,6 +49,9 @@ service_discovery_actor::behavior_type discovery(service_discovery_actor::pointe
        const std::vector<announce_entry>&) {},
     [to](atom::link_up, const link_actor&, const link_info& x) { to->ups.push_back(x.link); },
     [to](atom::link_down, uint64_t link) { to->downs.push_back(link); },
+    [to](atom::status, uint64_t link, uint64_t us) { to->measured.emplace_back(link, us); },
+    [](atom::attach, const availability_listener_actor&) {},
+    [](atom::revoke) {},
     [](atom::status) { return std::string{}; },
   };
 }

@@ -50,6 +50,7 @@ authorization_actor::behavior_type silent_authorization(authorization_actor::poi
     [](atom::rotate, const link_actor&, uint64_t, const std::string&) {},
     [](atom::confirm, const link_actor&, uint64_t) {},
     [](atom::attach, const store_and_forward_actor&) {},
+    [](atom::attach, const rights_listener_actor&) {},
     [](atom::reload) { return atom::done_v; },
     [](atom::status) { return std::string{}; },
   };

@@ -2,7 +2,10 @@
 //
 // Which services live where: what is announced to whom, what is believed, where names lead.
 
+#include "actors/routing/known_nodes.hpp"
 #include "actors/routing/service_discovery.hpp"
+#include "actors/storage/memory_store.hpp"
+#include "actors/storage/store.hpp"
 #include "messages/wire/header.hpp"
 #include "runtime/observe/log.hpp"
 #include "test/support/envelopes.hpp"
@@ -78,6 +81,7 @@ authorization_actor::behavior_type signs(authorization_actor::pointer, bool) {
     [](atom::rotate, const link_actor&, uint64_t, const std::string&) {},
     [](atom::confirm, const link_actor&, uint64_t) {},
     [](atom::attach, const store_and_forward_actor&) {},
+    [](atom::attach, const rights_listener_actor&) {},
     [](atom::reload) { return atom::done_v; },
     [](atom::status) { return std::string{}; },
   };
@@ -128,8 +132,12 @@ struct fixture : test::world {
     context->routing = std::make_shared<routing_snapshot>(std::make_shared<routing_table>());
     context->metrics = std::make_shared<metrics::registry>();
     node = context;
+    store_config kept;
+    kept.disk = *disk->open();
     service_discovery_config config;
     config.node = node;
+    config.store = spawn(store, std::move(kept));
+    config.nodes_remembered_max = nodes_remembered_max;
     config.authorization = spawn(signs, true);
     config.store_and_forward = spawn(keeper, seen, node);
     config.provisioned = {{"+:jlr.com/vin/#", {"10.0.0.7:8810"}}, {"+:jlr.com/vin/+", {"never"}}};
@@ -161,6 +169,23 @@ struct fixture : test::world {
   void announce(const peer& x, bool full, const std::vector<announce_entry>& entries) {
     self->send(discovery, atom::announce_v, x.handle, x.identity, full, entries);
     settle();
+  }
+
+  /// Power off and on again.
+  void restart() {
+    pass(100); // what nobody waits for is on disk by now
+    caf::anon_send_exit(discovery, caf::exit_reason::kill);
+    settle();
+    disk->crash();
+    start("jlr.com/cloud");
+  }
+
+  /// Comes, announces a service and goes again.
+  void visit(const peer& x, uint64_t link) {
+    announce(x, true, {entry(x, x.identity.node_address + "/services/hvac")});
+    link_up(x, link);
+    link_down(link);
+    pass(10);
   }
 
   void ask_for_announcement(const peer& x) {
@@ -199,6 +224,8 @@ struct fixture : test::world {
   std::shared_ptr<credential_cache> known = std::make_shared<credential_cache>(100);
   node_context_ptr node;
   told_ptr seen = std::make_shared<told>();
+  std::shared_ptr<memory_disk> disk = memory_disk::make();
+  size_t nodes_remembered_max = 10'000;
   service_discovery_actor discovery;
   uint64_t sequence = 0;
 };
@@ -396,6 +423,95 @@ TEST_CASE_FIXTURE(fixture, "names lead to the longest prefix, to provisioned add
   CHECK(home.service == "jlr.com/cloud/media_server");
   CHECK(table()->resolve("rpc:jlr.com/cloud/nobody/x").to == route::where::local);
   CHECK(table()->resolve("rpc:jlr.com/cloud/nobody/x").service.empty());
+}
+
+TEST_CASE_FIXTURE(fixture, "a node met before is known after a restart, and where to dial it") {
+  auto x = make_peer();
+  announce(x, true, {entry(x, player)});
+  link_up(x, 1);
+  restart(); // with its link up
+  auto to = table()->resolve("rpc:jlr.com/vin/1234/services/media_player/play");
+  REQUIRE(to.node);
+  CHECK(to.node->uid == x.identity.uid);
+  CHECK(to.node->link == 0);
+  CHECK(to.node->services == names{player});
+  CHECK(to.node->last_seen_ms != 0);
+  CHECK(to.network_addresses == names{"10.0.0.1:8810", "10.0.0.7:8810"});
+  CHECK(table()->resolve_node(x.identity.uid, "x").node == to.node);
+  link_up(x, 2);
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->link == 2);
+  CHECK(table()->nodes.size() == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "what was not on disk when the power went is as it was before") {
+  auto x = make_peer();
+  announce(x, true, {entry(x, player)});
+  link_up(x, 1);
+  pass(100);
+  announce(x, true, {});
+  link_down(1); // the deferred write waits for company
+  disk->crash();
+  restart();
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->services == names{player});
+}
+
+TEST_CASE_FIXTURE(fixture, "of two keys that had one address the later one is remembered") {
+  auto x = make_peer();
+  visit(x, 1);
+  auto other = make_peer();
+  visit(other, 2); // another key under the same address
+  restart();
+  CHECK(table()->nodes.at("jlr.com/vin/1234")->uid == other.identity.uid);
+  CHECK(disk->content(table::known_nodes).size() == 1);
+}
+
+TEST_CASE_FIXTURE(fixture, "as many nodes are remembered as configured, the oldest go first") {
+  nodes_remembered_max = 3;
+  restart();
+  std::vector<peer> peers;
+  for (auto number : {"1", "2", "3", "4"})
+    peers.push_back(make_peer(std::string{"jlr.com/vin/"} + number));
+  for (auto& x : peers)
+    visit(x, ++sequence);
+  CHECK(table()->nodes.size() == 3);
+  CHECK_FALSE(table()->nodes.contains("jlr.com/vin/1"));
+  CHECK_FALSE(table()->nodes_by_uid.contains(peers[0].identity.uid));
+  pass(100);
+  CHECK(disk->content(table::known_nodes).size() == 3);
+  link_up(peers[0], ++sequence); // who is linked counts for nothing
+  CHECK(table()->nodes.size() == 4);
+  nodes_remembered_max = 2;
+  restart();
+  CHECK(table()->nodes.size() == 2);
+  CHECK(table()->nodes.contains("jlr.com/vin/1"));
+  pass(100);
+  CHECK(disk->content(table::known_nodes).size() == 2);
+}
+
+TEST_CASE_FIXTURE(fixture, "ten thousand nodes are known again soon after a start") {
+  {
+    auto opened = *disk->open();
+    auto t = std::move(*opened->begin_write());
+    for (uint32_t i = 0; i < 10'000; ++i) {
+      known_node x;
+      auto number = std::to_string(i);
+      x.address = "jlr.com/vin/" + number;
+      x.last_seen_ms = 1 + i;
+      x.network_addresses = {"10.0.0.1:8810"};
+      for (auto* service : {"hvac", "lock", "media_player", "sota"})
+        x.services.push_back(x.address + "/services/" + service);
+      x.credential_hashes = {std::string(32, 'h')};
+      number.resize(16, '.');
+      REQUIRE_FALSE(t->put(table::known_nodes, number, encode_known_node(x)));
+    }
+    REQUIRE_FALSE(t->commit());
+  }
+  auto begun = std::chrono::steady_clock::now();
+  start("jlr.com/cloud");
+  auto took = std::chrono::steady_clock::now() - begun;
+  CHECK(table()->nodes.size() == 10'000);
+  MESSAGE("10,000 nodes in " << std::chrono::duration_cast<std::chrono::milliseconds>(took).count()
+                             << " ms");
 }
 
 TEST_CASE_FIXTURE(fixture, "a node that was never seen is dialled where it was provisioned") {

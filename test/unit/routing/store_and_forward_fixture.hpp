@@ -44,6 +44,8 @@ service_edge_actor::behavior_type edge(service_edge_actor::pointer, told_ptr to)
     [](atom::reply, const batch&) {},
     [](atom::attach, const json_rpc_actor&) {},
     [](atom::attach, const data_link_actor&) {},
+    [](atom::available, const availability_event&) {},
+    [](atom::available, client_id) {},
     [](atom::tick) {},
   };
 }
