@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// The full check of a store: every record's checksum, every table's count and hash.
+// The full check of a store: its pages, every record's checksum, every table's count and hash.
 
 #include "runtime/json/json.hpp"
 #include "runtime/lmdb/handles.hpp"
+#include "runtime/lmdb/pages.hpp"
 
 #include <cerrno>
 #include <cstring>
@@ -50,8 +51,13 @@ expected<std::vector<std::string>> inspection::tables() const {
   cursor_handle cursor(raw);
   std::vector<std::string> result;
   MDB_val key, record;
-  while ((rc = mdb_cursor_get(raw, &key, &record, MDB_NEXT)) == 0)
+  while ((rc = mdb_cursor_get(raw, &key, &record, MDB_NEXT)) == 0) {
+    if (!result.empty() && to_view(key) <= result.back())
+      break; // a damaged tree leads in circles
     result.emplace_back(to_view(key));
+  }
+  if (rc == 0)
+    return result;
   if (rc != MDB_NOTFOUND)
     return to_error(rc, "reading the list of tables");
   return result;
@@ -188,6 +194,13 @@ expected<check_report> check(const std::string& path) {
   check_report report;
   if (detail::absent(path))
     return report;
+  auto broken = detail::broken_structure(path + detail::data_file);
+  if (!broken)
+    return broken.error();
+  if (!broken->empty()) {
+    report.problem = *broken;
+    return report;
+  }
   auto source = detail::inspection::open(path);
   auto names = source ? source->tables() : expected<std::vector<std::string>>(source.error());
   if (!names) {

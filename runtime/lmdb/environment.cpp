@@ -44,6 +44,16 @@ expected<directory_lock> directory_lock::take(const std::string& path) {
   return result;
 }
 
+caf::error sync_path(const std::string& path) {
+  auto file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  auto rc = file < 0 ? -1 : ::fsync(file);
+  auto error
+    = rc == 0 ? caf::error{} : caf::make_error(ec::io_failed, path + ": " + std::strerror(errno));
+  if (file >= 0)
+    ::close(file);
+  return error;
+}
+
 directory_lock::~directory_lock() {
   if (file_ >= 0)
     ::close(file_);
@@ -51,15 +61,37 @@ directory_lock::~directory_lock() {
 
 namespace {
 
+/// Makes a directory with those above it, whose names are on disk before its own.
 caf::error make_directory(const std::string& path) {
-  std::error_code error;
-  auto parent = std::filesystem::path(path).parent_path();
-  if (!parent.empty())
-    std::filesystem::create_directories(parent, error);
-  if (error || (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST))
-    return caf::make_error(ec::io_failed,
-                           path + ": " + (error ? error.message() : std::strerror(errno)));
-  return {};
+  if (::mkdir(path.c_str(), 0700) == 0)
+    return {};
+  auto failure = errno;
+  auto parent = std::filesystem::path(path).parent_path().string();
+  if (failure == ENOENT && !parent.empty() && parent != path) {
+    if (auto error = make_directory(parent))
+      return error;
+    if (auto error = sync_path(parent + "/.."))
+      return error;
+    if (::mkdir(path.c_str(), 0700) == 0)
+      return {};
+    failure = errno;
+  }
+  if (failure == EEXIST)
+    return {};
+  return caf::make_error(ec::io_failed, path + ": " + std::strerror(failure));
+}
+
+/// Makes the disk hold what is seen here. After a write that failed, in a process before this one,
+/// the disk may show a transaction that the system's memory does not; its pages would be written
+/// over. Names may be on their way as well.
+caf::error settle(MDB_env* handle, const std::string& path) {
+  if (auto rc = mdb_env_sync(handle, 1))
+    return caf::make_error(ec::store_failed, path + ": " + mdb_strerror(rc));
+  if (auto error = sync_path(path))
+    return error;
+  auto parent = path + "/..";
+  // A directory that the node may not read was not made by a node.
+  return ::access(parent.c_str(), R_OK) == 0 ? sync_path(parent) : caf::error{};
 }
 
 caf::error read_sums(MDB_txn* transaction, open_environment& open) {
@@ -130,6 +162,9 @@ open_at(const options& options, const std::vector<std::string>& tables, unsigned
   flags |= MDB_NOTLS | (options.read_only ? unsigned(MDB_RDONLY) : 0u);
   if (auto rc = mdb_env_open(handle, options.path.c_str(), flags, 0600))
     return to_error(rc, "opening " + options.path);
+  if (!options.read_only && (flags & MDB_NOSYNC) == 0)
+    if (auto error = settle(handle, options.path))
+      return error;
   int dead = 0;
   mdb_reader_check(handle, &dead); // readers that crashed hold back the reuse of pages
   if (auto error = open_tables(*result, tables))

@@ -43,6 +43,9 @@ caf::error to_error(int rc, std::string_view doing);
 /// `malformed`, naming table and key.
 caf::error damaged(std::string_view table, std::string_view key);
 
+/// Waits until a file, or the names in a directory, are on disk. Error: `io_failed`.
+caf::error sync_path(const std::string& path);
+
 /// The file that marks a directory as in use; closes, and so unlocks, at its end.
 class directory_lock {
 public:

@@ -10,7 +10,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <fcntl.h>
 #include <filesystem>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -51,6 +50,11 @@ bool go_to_start(MDB_cursor* source, const environment& target, const sweep& swe
   return mdb_cursor_get(source, &key, &stored, MDB_SET_RANGE) == 0;
 }
 
+/// Whether a sweep comes on: a damaged tree may lead in circles, and each turn would take for ever.
+bool comes_on(const sweep& sweep, std::string_view before, std::string_view now) {
+  return before.empty() || (sweep.step == MDB_NEXT ? before < now : now < before);
+}
+
 /// True if the table was read to its end, or to a record saved before.
 bool copy(const std::string& path, const std::string& name, const sweep& sweep) {
   auto source = detail::inspection::open(path);
@@ -61,11 +65,17 @@ bool copy(const std::string& path, const std::string& name, const sweep& sweep) 
   MDB_val key, stored;
   if (!cursor || !go_to_start(cursor->get(), **target, sweep, key, stored))
     return false;
+  std::string before;
   for (auto more = true; more;) {
     auto change = (*target)->begin_write();
     if (!change)
       return false;
     for (size_t n = 0; more && n < sweep.records_per_commit; ++n) {
+      if (!comes_on(sweep, before, detail::to_view(key))) {
+        static_cast<void>(change->commit());
+        return false;
+      }
+      before = detail::to_view(key);
       auto payload = detail::verified(name, detail::to_view(key), detail::to_view(stored));
       if (payload) {
         auto there = change->get(0, detail::to_view(key));
@@ -108,29 +118,33 @@ std::vector<std::string> table_names(const std::string& path, unsigned seconds_m
   return result;
 }
 
-caf::error sync(const std::string& path) {
-  auto file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0)
-    return io_error(path);
-  auto rc = ::fsync(file);
-  auto error = rc == 0 ? caf::error{} : io_error(path);
-  ::close(file);
-  return error;
-}
-
-/// Keeps the damaged file under another name, and never leaves the directory without a data file.
-caf::error replace(const std::string& path, const std::string& saved) {
+/// Keeps the damaged file under another name.
+caf::error keep(const std::string& data) {
   auto now = std::chrono::system_clock::now().time_since_epoch();
   auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now).count();
-  auto data = path + detail::data_file;
   auto kept = data + ".damaged-" + std::to_string(seconds);
-  if (auto error = sync(saved))
+  // A start that was killed here may be repeated within the same second.
+  constexpr int tries_max = 1000;
+  for (int n = 1; n <= tries_max; ++n) {
+    auto name = n == 1 ? kept : kept + "-" + std::to_string(n);
+    if (::link(data.c_str(), name.c_str()) == 0)
+      return {};
+    if (errno != EEXIST)
+      return io_error(name);
+  }
+  return io_error(kept);
+}
+
+/// Never leaves the directory without a data file.
+caf::error replace(const std::string& path, const std::string& saved) {
+  auto data = path + detail::data_file;
+  if (auto error = detail::sync_path(saved))
     return error;
-  if (::link(data.c_str(), kept.c_str()) != 0)
-    return io_error(kept);
+  if (auto error = keep(data))
+    return error;
   if (::rename(saved.c_str(), data.c_str()) != 0)
     return io_error(data);
-  return sync(path);
+  return detail::sync_path(path);
 }
 
 /// Makes the new file, empty.

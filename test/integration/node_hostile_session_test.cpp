@@ -472,8 +472,9 @@ TEST_CASE_FIXTURE(fixture, "custody and credit for nothing harm nobody") {
   for (auto& frame : {custody, credit, credit, ping})
     peer.send(frame);
   auto pong = peer.read_until(::rvi::wire::Frame::kPing);
+  while (pong && !pong->ping().answer()) // the node's own, which measures the new link
+    pong = peer.read_until(::rvi::wire::Frame::kPing);
   REQUIRE(pong);
-  CHECK(pong->ping().answer());
   CHECK(pong->ping().nonce() == 42);
 }
 

@@ -8,7 +8,9 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <csignal>
+#include <cstring>
 #include <fstream>
 #include <random>
 #include <sstream>
@@ -264,4 +266,75 @@ TEST_CASE_FIXTURE(damaged_store, "salvage survives any random damage") {
       if (entry.path().filename().string().starts_with("data.mdb.damaged-"))
         std::filesystem::remove(entry.path());
   }
+}
+
+namespace {
+
+constexpr size_t page = 4096;
+
+/// Pages of the file that are branches of a tree.
+std::vector<size_t> branch_pages(const std::string& bytes) {
+  std::vector<size_t> result;
+  for (size_t at = 2 * page; at + page <= bytes.size(); at += page)
+    if (uint8_t(bytes[at + 10]) == 1 && bytes[at + 11] == 0)
+      result.push_back(at);
+  return result;
+}
+
+} // namespace
+
+TEST_CASE_FIXTURE(damaged_store, "reports a page that is free and in use") {
+  {
+    auto store = open(); // pages become free, and their list has a page of its own
+    for (uint64_t n = 0; n < 40; ++n)
+      put_all(*store, 10'000 + n, 10'001 + n, "v");
+  }
+  REQUIRE(report().sound());
+  auto bytes = content();
+  auto newer = bytes[page + 16 + 128] > bytes[16 + 128] ? page : 0; // transaction 41 or so
+  uint64_t root = 0;
+  std::memcpy(&root, bytes.data() + newer + 16 + 24 + 40, sizeof root);
+  // The first free page of the first entry becomes one that is in use: the list's own.
+  auto list = bytes.data() + root * page;
+  uint16_t entry = 0;
+  std::memcpy(&entry, list + 16, sizeof entry);
+  std::memcpy(list + entry + 8 + 8 + 8, &root, sizeof root);
+  replace_content(bytes);
+  auto result = report();
+  CHECK_FALSE(result.sound());
+  CHECK(result.problem.find("free list") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(damaged_store, "salvage comes out of a tree that leads in circles") {
+  auto bytes = content();
+  for (auto at : branch_pages(bytes)) {
+    uint64_t self = at / page;
+    uint16_t lower = 0;
+    std::memcpy(&lower, bytes.data() + at + 12, sizeof lower);
+    for (auto entry = at + 18; entry < at + lower; entry += 2) {
+      uint16_t place = 0;
+      std::memcpy(&place, bytes.data() + entry, sizeof place);
+      std::memcpy(bytes.data() + at + place, &self, 4); // all but the first child
+    }
+  }
+  replace_content(bytes);
+  CHECK_FALSE(report().sound());
+  auto begun = std::chrono::steady_clock::now();
+  auto saved = lmdb::salvage(path);
+  REQUIRE(saved);
+  CHECK(*saved > 0);
+  CHECK(report().sound());
+  // Far from the minutes after which a child that reads for ever is ended.
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(30));
+}
+
+TEST_CASE_FIXTURE(damaged_store, "two salvages in one second keep both damaged files") {
+  for (int i = 0; i < 2; ++i) {
+    replace_content(std::string(8192, char('x' + i)));
+    REQUIRE(lmdb::salvage(path));
+  }
+  int kept = 0;
+  for (auto& entry : std::filesystem::directory_iterator(path))
+    kept += entry.path().filename().string().starts_with("data.mdb.damaged-");
+  CHECK(kept == 2);
 }
