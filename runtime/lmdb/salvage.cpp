@@ -105,7 +105,7 @@ std::vector<std::string> table_names(const std::string& path, unsigned seconds_m
     auto names = source ? source->tables() : expected<std::vector<std::string>>(source.error());
     if (names)
       for (auto& name : *names)
-        if (!name.starts_with('$') && json::parse('"' + name + '"'))
+        if (!name.empty() && !name.starts_with('$') && json::parse('"' + name + '"'))
           out.string(name); // else the name itself is damaged
     return out.end_array().take();
   });
