@@ -40,6 +40,8 @@ CAF_BEGIN_TYPE_ID_BLOCK(rvi, caf::first_custom_type_id)
   CAF_ADD_ATOM(rvi, rvi::atom, link_down, "link_down")
   CAF_ADD_ATOM(rvi, rvi::atom, link_up, "link_up")
   CAF_ADD_ATOM(rvi, rvi::atom, outcome, "outcome")
+  CAF_ADD_ATOM(rvi, rvi::atom, publish, "publish")
+  CAF_ADD_ATOM(rvi, rvi::atom, queue, "queue")
   CAF_ADD_ATOM(rvi, rvi::atom, read, "read")
   CAF_ADD_ATOM(rvi, rvi::atom, receipt, "receipt")
   CAF_ADD_ATOM(rvi, rvi::atom, received, "received")
@@ -56,6 +58,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(rvi, caf::first_custom_type_id)
   CAF_ADD_ATOM(rvi, rvi::atom, status, "status")
   CAF_ADD_ATOM(rvi, rvi::atom, stop, "stop")
   CAF_ADD_ATOM(rvi, rvi::atom, stopped, "stopped")
+  CAF_ADD_ATOM(rvi, rvi::atom, subscribe, "subscribe")
   CAF_ADD_ATOM(rvi, rvi::atom, tick, "tick")
   CAF_ADD_ATOM(rvi, rvi::atom, transmit, "transmit")
   CAF_ADD_ATOM(rvi, rvi::atom, unreg, "unregister")
@@ -74,10 +77,13 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::credit_grant)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::peer_identity)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::session_binding)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::link_info)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::link_measure)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::setup_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::local_service)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::undelivered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::outcome_notice)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::queue_call)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::queue_answer)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::outcome_notice>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::service_call>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::call_result>)
@@ -88,6 +94,10 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::announce_entry>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::link_status>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::availability_event)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::availability_report>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::metric_subscriptions)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::metric_call>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::metric_delivery>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::metric_value_ptr>)
 
 namespace rvi {
 
@@ -119,7 +129,9 @@ using json_rpc_actor = caf::typed_actor<
   caf::reacts_to<atom::outcome, std::vector<outcome_delivery>>,
   // HLD 10.2: tells services what came and went. Nobody answers; a connection that does not read
   // is left out, and its state asked for anew (`available` at the edge) once it does.
-  caf::reacts_to<atom::available, std::vector<availability_report>>>;
+  caf::reacts_to<atom::available, std::vector<availability_report>>,
+  // HLD 6.1.3: hands metrics to subscribers; a slow one gets the newest of each topic.
+  caf::reacts_to<atom::publish, std::vector<metric_delivery>>>;
 
 /// One session with a peer, over any kind of link. Everything it is told is a fact.
 using link_actor = caf::typed_actor<
@@ -147,6 +159,9 @@ using link_actor = caf::typed_actor<
   caf::reacts_to<atom::revoke, std::vector<std::string>>,
   // HLD 3.2.7: the peer's next token (its number and the token), and that its own is kept here.
   caf::reacts_to<atom::rotate, uint64_t, std::string>, caf::reacts_to<atom::confirm, uint64_t>,
+  // HLD 6.1.3: what we want from the peer, and values it wants from us.
+  caf::reacts_to<atom::subscribe, metric_subscriptions>,
+  caf::reacts_to<atom::publish, std::vector<metric_value_ptr>>,
   // Bye with this reason, then the end.
   caf::reacts_to<atom::close, std::string, std::string>,
   // INTERNAL: deadlines, keepalive, idle teardown.
@@ -154,8 +169,9 @@ using link_actor = caf::typed_actor<
 
 /// One kind of link (TLS, loopback, ...): dials, listens, and owns the sessions on it.
 using link_driver_actor = caf::typed_actor<
-  // Dials an address; `number` names the attempt and, if it succeeds, the link.
-  caf::reacts_to<atom::setup, uint64_t, std::string>,
+  // Dials an address; `number` names the attempt and, if it succeeds, the link. Over this kind of
+  // link; empty: over any.
+  caf::reacts_to<atom::setup, uint64_t, std::string, std::string>,
   // Takes new certificates for new sessions.
   caf::replies_to<atom::reload>::with<atom::done>>;
 
@@ -167,16 +183,22 @@ using data_link_actor = caf::typed_actor<
   caf::reacts_to<atom::link_up, link_actor, link_info>,
   // A dial failed or a session ended: its number and why.
   caf::reacts_to<atom::closed, uint64_t, std::string>,
-  // HLD 15.2: disconnect from this node address.
-  caf::reacts_to<atom::close, std::string>,
+  // HLD 15.2: disconnects from this node address and does not dial it until it is told to; answers
+  // how many links it closes.
+  caf::replies_to<atom::close, std::string>::with<uint64_t>,
+  // Ends that: what is wanted of this node address is dialled again, and a node known is dialled
+  // now. Error: `not_found` if there is nothing to dial.
+  caf::replies_to<atom::setup, std::string>::with<atom::done>,
   // A kind of link that can be used: its name and who dials it.
   caf::reacts_to<atom::attach, std::string, link_driver_actor>,
   // This kind of link can be used again (its network came up): what is wanted is dialled now.
   caf::reacts_to<atom::available, std::string>,
+  // This kind's network went: links over it are given up, none is dialled until it comes back.
+  caf::reacts_to<atom::link_down, std::string>,
   // The sessions and dials under way.
   caf::replies_to<atom::status>::with<std::vector<link_status>>,
-  // A link's round trip was measured: its number, us.
-  caf::reacts_to<atom::status, uint64_t, uint64_t>,
+  // A link was measured: its number and what was found.
+  caf::reacts_to<atom::status, uint64_t, link_measure>,
   // Takes new certificates for new sessions.
   caf::replies_to<atom::reload>::with<atom::done>,
   // INTERNAL: a dial is due, or a wish ends.
@@ -213,7 +235,8 @@ using signer_actor = caf::typed_actor<caf::replies_to<atom::sign, std::string>::
 
 /// The STORE AND FORWARD actor keeps requests until they can be delivered (HLD 5.4, 13).
 using store_and_forward_actor = caf::typed_actor<
-  // HLD 8.6: keeps requests of local services; answers, one by one, once they are durable.
+  // HLD 8.6: keeps requests of local services; answers, one by one, once they are durable. All of a
+  // batch have the same durability, here and in the next.
   caf::replies_to<atom::schedule, batch>::with<std::vector<caf::error>>,
   // HLD 8.20: keeps replies of local services and marks their requests done, in one transaction.
   caf::replies_to<atom::reply, batch>::with<std::vector<caf::error>>,
@@ -235,6 +258,8 @@ using store_and_forward_actor = caf::typed_actor<
   caf::reacts_to<atom::invoke, undelivered>,
   // How a request made here ended, `pending` if it has not.
   caf::replies_to<atom::outcome, transaction_id>::with<outcome_notice>,
+  // What waits or is dead, for administrators. Errors: `not_found`, `bad_request`, `timeout`.
+  caf::replies_to<atom::queue, queue_call>::with<queue_answer>,
   // Rights have shrunk: what is stored under a revoked credential of this node ends as refused.
   caf::reacts_to<atom::revoke>, caf::replies_to<atom::status>::with<std::string>,
   // Upward handles: where requests are dispatched, and who sets up links.
@@ -304,6 +329,26 @@ using service_discovery_actor = caf::typed_actor<
   caf::reacts_to<atom::attach, availability_listener_actor>,
   // Rights have shrunk: nodes that rest on what is revoked are not used.
   caf::reacts_to<atom::revoke>, caf::replies_to<atom::status>::with<std::string>>;
+
+/// The METRIC HUB actor: who gets which published value (HLD 6.1.3).
+using metric_hub_actor = caf::typed_actor<
+  // What local services ask; answers one by one: no error, `unauthorized`, `busy`, `too_large`,
+  // `not_found` (no such subscription), `store_failed`.
+  caf::replies_to<atom::call, std::vector<metric_call>>::with<std::vector<caf::error>>,
+  // A local service (its name and its principal) receives over this connection; 0: over none.
+  caf::reacts_to<atom::available, std::string, std::string, client_id>,
+  // A local service has gone for good: its subscriptions end.
+  caf::reacts_to<atom::unreg, std::string>,
+  // The peer of this session can be told; it is monitored.
+  caf::reacts_to<atom::link_up, link_actor, link_info>,
+  // What the peer on the link with this number wants, and values from it.
+  caf::reacts_to<atom::subscribe, uint64_t, metric_subscriptions>,
+  caf::reacts_to<atom::publish, uint64_t, std::vector<metric_value_ptr>>,
+  caf::replies_to<atom::status>::with<std::string>,
+  // Upward handles: where values are delivered, and who sets up links.
+  caf::reacts_to<atom::attach, json_rpc_actor>, caf::reacts_to<atom::attach, data_link_actor>,
+  // INTERNAL: sends what has come together; a value's interval has passed, or a link is asked for.
+  caf::reacts_to<atom::flush>, caf::reacts_to<atom::tick>>;
 
 /// The PROTOCOL actor chooses how a node is spoken to (HLD 5.5, 14): one answer per link, no hop
 /// per batch.

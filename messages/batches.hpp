@@ -5,6 +5,7 @@
 #pragma once
 
 #include "messages/envelope.hpp"
+#include "messages/metric.hpp"
 #include "messages/service_api.hpp"
 
 #include <caf/error.hpp>
@@ -81,6 +82,7 @@ struct session_binding {
   std::string exporter;        // 32 bytes
   std::string network_address; // where we can be dialled, host:port; empty: nowhere
   uint64_t started_ms = 0;     // boot time, before the peer could sign for this session
+  std::string link_kind;       // what we call the link; empty: we have no name for it
 };
 
 /// What a peer proved about itself (HLD 7.6).
@@ -94,19 +96,22 @@ struct peer_identity {
   std::vector<std::string> destinations;
   uint64_t expires_ms = 0; // when the last of its credentials ends
   uint64_t frame_bytes_max = 0;
+  std::string link_kind; // what it calls the link; empty: it has no name for it
 };
 
 /// HLD 8.9, 8.10: a link to a node came up.
 struct link_info {
   uint64_t link = 0; // never used twice
   peer_identity peer;
-  std::string kind;     // "tls", "loopback"
+  std::string kind;     // "wifi", "lte", ...; both ends agree on it; "tls": nobody named it
   bool dialled = false; // by us
   uint64_t round_trip_us = 0;
   uint64_t authorized_us = 0; // boot time, for the trace
   uint64_t up_us = 0;         // boot time, for the trace
   std::vector<std::string> services;
-  std::string dialled_at; // the network address, if we dialled
+  std::string dialled_at;     // the network address, if we dialled
+  std::string own_kind;       // what this node calls it: it goes with that network
+  std::string remote_address; // the other end's, host:port; empty: not known
 };
 
 /// HLD 8.7, figure 20.
@@ -115,7 +120,10 @@ struct setup_request {
   std::string node_address;
   std::vector<std::string> network_addresses; // host:port, best first
   bool urgent = false;
-  uint64_t wanted_ms = 0; // from now: how long somebody wants this link
+  uint64_t wanted_ms = 0;         // from now: how long somebody wants this link
+  std::vector<std::string> kinds; // of link that will do, best first; empty: any
+  // Discovery found somebody at this address: dialled once, unless a link with that host is up.
+  bool found = false;
 };
 
 /// HLD 10.2, 11.4, 11.6: one change about one node, or about this one's own services.
@@ -129,11 +137,19 @@ struct availability_event {
 struct local_service {
   std::string name; // full, with type where it has one
   bool idempotent = false;
+  durability durability_min = durability::full;
 };
 
 /// What the service edge answers to a hand-over: the ids no service could take now.
 struct undelivered {
   std::vector<transaction_id> ids;
+};
+
+/// What store and forward answers to a queue_call. What else is to be done only the edge can do.
+struct queue_answer {
+  std::string json;
+  envelope_ptr again; // requeue: to be made anew; `json` is empty
+  batch refused;      // drop: to be answered as refused
 };
 
 struct link_status {
@@ -145,6 +161,13 @@ struct link_status {
   bool dialled = false;
   uint64_t round_trip_us = 0;
   uint64_t in_flight = 0;
+  uint64_t bytes_per_s = 0; // 0: not measured
+};
+
+/// What a session found out about its link; 0: not measured yet.
+struct link_measure {
+  uint64_t round_trip_us = 0;
+  uint64_t bytes_per_s = 0; // of what the peer confirmed
 };
 
 } // namespace rvi

@@ -18,4 +18,8 @@ const char* to_string(request_kind x) {
   return "unknown";
 }
 
+const char* to_string(durability x) {
+  return x == durability::none ? "none" : "full";
+}
+
 } // namespace rvi

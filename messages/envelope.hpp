@@ -20,6 +20,11 @@ enum class request_kind : uint8_t { rpc = 1, message = 2, reply = 3, error = 4 }
 
 const char* to_string(request_kind x);
 
+/// Numbers of rvi.proto's `Durability`.
+enum class durability : uint8_t { full = 0, none = 1 };
+
+const char* to_string(durability x);
+
 /// The fields of `RequestHeader` that a node acts on (rvi.proto gives their meaning).
 struct request_header {
   request_kind kind = request_kind::rpc;
@@ -40,6 +45,14 @@ struct request_header {
   std::string target_uid; // 16 bytes, the owner meant; empty: not known
   std::string user_role;  // of on_behalf_of; read only: no request of this node has a user yet
 
+  rvi::durability durability = durability::full;
+  // A message whose sender wants to hear how it ended, and the reply that says so.
+  bool report = false;
+
+  /// Kept in memory only, by every node on its way.
+  bool in_memory() const { return durability == durability::none; }
+  /// Its sender is told how it ended.
+  bool owes_outcome() const { return kind == request_kind::rpc || report; }
   bool is_reply() const { return kind == request_kind::reply || kind == request_kind::error; }
 };
 

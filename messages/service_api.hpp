@@ -6,9 +6,11 @@
 #pragma once
 
 #include "messages/envelope.hpp"
+#include "messages/metric.hpp"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -32,6 +34,7 @@ struct register_service_call {
   std::string network_address;
   std::vector<std::string> methods;
   bool idempotent = false;
+  durability durability_min = durability::full;
 };
 
 struct unregister_service_call {
@@ -47,6 +50,9 @@ struct invoke_call {
   bool synch = false;
   uint32_t priority = 4;
   std::string channel;
+  rvi::durability durability = durability::full;
+  std::string data_class;
+  bool delivery_report = false;
   bool untyped_allowed = false; // the alias method `message`: a target without type is a message
 };
 
@@ -81,8 +87,44 @@ struct get_data_channels_call {
   std::string pattern; // of node addresses; empty: all
 };
 
+/// What waits here, and dead letters: for administrators. JSON answers:
+///   list     {"items":[ITEM...], "next": cursor of the next page or ""}
+///   show     {"items":[ITEM with "arguments"...]}: as made here, as to be run here, or both
+///   drop     {"dropped":N, "more":bool}
+///   requeue  {"transaction_id":ID}
+/// ITEM: transaction_id, state (waiting, custody, ended, held, dispatched, done, dead), what
+/// (request, reply, outcome), kind, source, target, queue, priority, durability, bytes, expires_ms,
+/// attempts, and with state dead: dead_ms, why.
+struct queue_call {
+  enum class action { list, show, drop, requeue };
+  action what = action::list;
+  std::optional<transaction_id> id; // show, requeue; drop, if there is no pattern
+  std::string pattern;              // list, drop; normalised by the edge
+  bool dead = false;
+  std::string after;
+  uint64_t limit = 100;
+};
+
+/// HLD 6.1.3. Names as given.
+struct subscribe_call {
+  std::string requesting_service;
+  std::string target; // "metric:" and a pattern
+  metric_filter filter;
+};
+struct unsubscribe_call {
+  std::string requesting_service;
+  std::string target; // as subscribed to
+};
+struct publish_call {
+  std::string source;
+  std::string target;
+  std::string value;       // one JSON value, as written
+  uint64_t timeout_ms = 0; // absolute: until when the value is kept; 0: until it is replaced
+  bool retain = false;     // through a restart of the node
+};
+
 /// Status, traces, queues: for administrators. `method` is get_status, get_trace, get_nodes,
-/// get_links; `argument` its only parameter, if any.
+/// get_links, revoke, disconnect, connect; `argument` its only parameter, if any.
 struct administration_call {
   std::string method;
   std::string argument;
@@ -91,8 +133,9 @@ struct administration_call {
 using service_request
   = std::variant<register_service_call, unregister_service_call, invoke_call, reply_call,
                  get_outcome_call, get_available_services_call, get_node_address_call,
-                 administration_call, subscribe_availability_call, unsubscribe_availability_call,
-                 get_data_channels_call>;
+                 administration_call, queue_call, subscribe_availability_call,
+                 unsubscribe_availability_call, get_data_channels_call, subscribe_call,
+                 unsubscribe_call, publish_call>;
 
 struct service_call {
   client_id client = 0;

@@ -56,13 +56,13 @@ expected<reading> read_counters(const bench_nodes& nodes, const bench_load& load
 }
 
 /// A connection that has the name on its node; the name comes back in full.
-expected<node_stream>
-register_service(const node_endpoint& at, const std::string& name, std::string& full_name) {
+expected<node_stream> register_service(const node_endpoint& at, const std::string& name,
+                                       const std::string& durability_min, std::string& full_name) {
   auto stream = node_stream::open(at, answer_timeout_ms);
   if (!stream)
     return stream;
   stream->send(R"({"jsonrpc":"2.0","id":0,"method":"register_service","params":{"service":")" + name
-               + R"("}})");
+               + R"(","durability_min":")" + durability_min + R"("}})");
   auto deadline = steady_now_ms() + answer_timeout_ms;
   for (auto now = steady_now_ms(); now < deadline && !stop_requested(); now = steady_now_ms()) {
     if (auto error = stream->wait(deadline - now))
@@ -162,11 +162,13 @@ expected<bench_result> run_bench(const bench_config& config) {
   wanted.rpc = config.rpc;
   wanted.outstanding = config.outstanding;
   wanted.size = config.size;
+  wanted.durability = config.durability;
   std::string target;
-  auto service = register_service((*nodes)->second(), config.rpc ? "echo" : "sink", target);
+  auto service
+    = register_service((*nodes)->second(), config.rpc ? "echo" : "sink", config.durability, target);
   if (!service)
     return std::move(service.error());
-  auto driver = register_service((*nodes)->first(), "driver", wanted.source);
+  auto driver = register_service((*nodes)->first(), "driver", "full", wanted.source);
   if (!driver)
     return std::move(driver.error());
   if (auto error = wait_for_service((*nodes)->first(), target))
@@ -181,7 +183,8 @@ std::string to_json(const bench_result& x) {
   out.begin_object()
     .member("scenario", x.config.rpc ? "rpc" : "message")
     .member("outstanding", uint64_t{x.config.outstanding})
-    .member("size_bytes", uint64_t{x.config.size});
+    .member("size_bytes", uint64_t{x.config.size})
+    .member("durability", x.config.durability);
   out.key("duration_s").number(rounded(x.duration_s));
   out.key("messages_per_s").number(rounded(x.messages_per_s));
   out.key("accepted_per_s").number(rounded(x.accepted_per_s));

@@ -18,6 +18,7 @@ struct bench_config {
   uint32_t outstanding = 1;
   size_t size = 256; // bytes of the arguments
   uint64_t duration_ms = 10'000;
+  std::string durability = "full";
 };
 
 struct bench_result {

@@ -18,7 +18,8 @@ namespace rvi {
 namespace {
 
 constexpr uint64_t request_timeout_ms = 120'000;
-constexpr uint64_t poll_ms_max = 100; // a stop signal is seen by then
+constexpr uint64_t memory_timeout_ms = 30'000; // durability none lives 60 s at most
+constexpr uint64_t poll_ms_max = 100;          // a stop signal is seen by then
 constexpr json::limits text_limits{size_t{16} << 20, 64, 10'000};
 
 void append_receipt(std::string& out, json::value id) {
@@ -103,7 +104,8 @@ uint64_t bench_load::lost() const {
 void bench_load::send_some() {
   if (outstanding_ >= config_.outstanding)
     return;
-  auto timeout = std::to_string(wall_now_ms() + request_timeout_ms);
+  auto timeout = std::to_string(
+    wall_now_ms() + (config_.durability == "none" ? memory_timeout_ms : request_timeout_ms));
   auto begun_us = steady_now_us();
   std::string text;
   for (; outstanding_ < config_.outstanding; ++outstanding_) {
@@ -112,6 +114,7 @@ void bench_load::send_some() {
     text.append(R"(,"method":"invoke","params":{"timeout":)").append(timeout);
     text.append(R"(,"requesting_service":")").append(config_.source);
     text.append(R"(","target":")").append(config_.target);
+    text.append(R"(","durability":")").append(config_.durability);
     text.append(R"(","arguments":{"seq":)").append(number);
     text.append(R"(,"pad":")").append(padding_).append(R"("}}})");
     driver_.send(text);

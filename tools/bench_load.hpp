@@ -24,6 +24,7 @@ struct load_config {
   size_t size = 256; // bytes of the arguments
   std::string target;
   std::string source;
+  std::string durability = "full";
 };
 
 /// Durations in microseconds, exact to less than one percent.

@@ -114,7 +114,7 @@ void node_client::take(json::document text) {
   if (auto method = root["method"].as_string()) {
     if (on_request)
       on_request({std::string{root["id"].raw()}, std::string{*method}, root["params"]});
-    else
+    else if (root["id"])
       answer(root["id"].raw());
     return;
   }

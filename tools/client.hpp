@@ -26,9 +26,9 @@ struct node_answer {
   json::value result;
 };
 
-/// A request of the node: `invoke` or `reply`.
+/// A request of the node: `invoke` or `reply`; or the notification `metric`.
 struct node_request {
-  std::string id; // the JSON value as written
+  std::string id; // the JSON value as written; empty: a notification, which has no answer
   std::string method;
   json::value params;
 };

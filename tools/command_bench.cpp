@@ -63,6 +63,9 @@ void add_bench_command(CLI::App& app, command& chosen) {
   sub->add_option("--seconds", x->seconds, "how long to measure, after 1 s of warm-up")
     ->check(CLI::Range(1, 86'400))
     ->capture_default_str();
+  sub->add_option("--durability", x->config.durability, "full: on disk at both; none: in memory")
+    ->check(CLI::IsMember({"full", "none"}))
+    ->capture_default_str();
   x->format.add_to(*sub);
   sub->callback([x, &chosen] { chosen = [x] { return run_bench_command(*x); }; });
 }

@@ -25,6 +25,10 @@ struct call_options {
   std::string timeout = "30s";
   std::string from;
   int priority = 4;
+  std::string channel;
+  std::string durability = "full";
+  std::string data_class;
+  bool report = false; // of a message: wait for its outcome
   output_format format;
   bool rpc = true;
   const char* name() const { return rpc ? "call" : "send"; }
@@ -33,7 +37,7 @@ struct call_options {
 /// One invocation's way through a node.
 class invocation_client {
 public:
-  explicit invocation_client(const call_options& options) : options_(options) {}
+  explicit invocation_client(call_options options) : options_(std::move(options)) {}
   int run();
 
 private:
@@ -42,8 +46,9 @@ private:
   caf::error take_name(node_client& client);
   expected<bool> held_already(node_client& client) const;
   int print_reply(json::value outcome) const;
+  bool waits() const { return options_.rpc || options_.report; }
 
-  const call_options& options_;
+  call_options options_;
   std::string target_;
   std::string arguments_;
   uint64_t timeout_ms_ = 0;
@@ -62,6 +67,8 @@ int invocation_client::check_arguments() {
     return fail_usage(me, *target + " is no " + to_string(wanted) + ": name; use rvi "
                             + (options_.rpc ? "send" : "call"));
   target_ = type ? *target : std::string{to_string(wanted)} + ":" + *target;
+  if (options_.timeout.empty()) // as long as it may live
+    options_.timeout = options_.durability == "none" ? "1m" : "1d";
   auto timeout = parse_duration_ms(options_.timeout);
   if (!timeout)
     return fail_usage(me, "--timeout: " + detail_of(timeout.error()));
@@ -142,14 +149,22 @@ int invocation_client::invoke(node_client& client) {
     .member("requesting_service", name_)
     .member("target", target_)
     .member("priority", uint64_t(options_.priority));
-  if (options_.rpc)
+  if (!options_.channel.empty())
+    params.member("channel", options_.channel);
+  if (options_.durability != "full")
+    params.member("durability", options_.durability);
+  if (!options_.data_class.empty())
+    params.member("data_class", options_.data_class);
+  if (options_.report)
+    params.member("delivery_report", true);
+  if (waits())
     params.member("synch", true);
   params.key("arguments").raw(arguments_).end_object();
-  auto patience = options_.rpc ? timeout_ms_ + answer_margin_ms : call_timeout_ms;
+  auto patience = waits() ? timeout_ms_ + answer_margin_ms : call_timeout_ms;
   auto answer = client.call("invoke", params.take(), patience);
   if (!answer)
     return fail_with_advice(me, answer.error(), options_.node);
-  if (options_.rpc)
+  if (waits())
     return print_reply(answer->result);
   print_line(options_.format.json() ? std::string{answer->result.raw()}
                                     : text_of(answer->result["transaction_id"]));
@@ -172,11 +187,11 @@ int invocation_client::print_reply(json::value outcome) const {
     auto unknown = text_of(outcome["dispatched"]) == "unknown";
     auto detail = "no reply from " + target_ + " within " + std::to_string(timeout_ms_) + " ms; "
                   + (unknown ? "it may have run" : "it was not handed to the service");
-    return fail("call", caf::make_error(ec::timeout, detail),
+    return fail(options_.name(), caf::make_error(ec::timeout, detail),
                 advice_for(ec::timeout) + "\n" + seen);
   }
   if (status == "outcome_unknown")
-    return fail("call", caf::make_error(ec::outcome_unknown, target_),
+    return fail(options_.name(), caf::make_error(ec::outcome_unknown, target_),
                 advice_for(ec::outcome_unknown) + "\n" + seen);
   auto error = outcome["error"];
   auto named = error["data"]["code"] ? error["data"]["code"] : error["code"];
@@ -184,7 +199,7 @@ int invocation_client::print_reply(json::value outcome) const {
   auto message = error["message"] ? text_of(error["message"]) : std::string{error.raw()};
   auto advice = advice_for(code);
   std::string who = status == "refused" ? " was refused: " : " answered an error: ";
-  return fail("call",
+  return fail(options_.name(),
               caf::make_error(code == ec::internal ? ec::refused : code, target_ + who + message),
               advice.empty() ? seen : advice + "\n" + seen);
 }
@@ -193,7 +208,7 @@ void add_invocation(CLI::App& app, command& chosen, bool rpc) {
   auto x = std::make_shared<call_options>();
   x->rpc = rpc;
   if (!rpc)
-    x->timeout = "1d";
+    x->timeout.clear();
   auto sub = rpc ? app.add_subcommand("call", "Call a service and print its reply")
                  : app.add_subcommand("send", "Leave a message for a service with the node and "
                                               "print its transaction id");
@@ -206,12 +221,27 @@ void add_invocation(CLI::App& app, command& chosen, bool rpc) {
     ->capture_default_str();
   sub
     ->add_option("--timeout", x->timeout,
-                 rpc ? "how long to wait: 500ms, 30s, 2m" : "how long it may wait for its way")
+                 rpc ? "how long to wait: 500ms, 30s, 2m"
+                     : "how long it may wait for its way; default: 1d, with --durability none 1m")
     ->capture_default_str();
   sub->add_option("--from", x->from, "the requesting service's name; default: cli/PID");
   sub->add_option("--priority", x->priority, "0 (first) to 7")
     ->check(CLI::Range(0, 7))
     ->capture_default_str();
+  sub->add_option("--channel", x->channel,
+                  "requests of one name and channel run in their order; at most 128 bytes");
+  sub
+    ->add_option("--durability", x->durability,
+                 "full: on disk before it is accepted; none: in memory only, 60 s at most, for "
+                 "services that take such requests")
+    ->check(CLI::IsMember({"full", "none"}))
+    ->capture_default_str();
+  sub->add_option("--data-class", x->data_class,
+                  "which links may carry it; ASCII, at most 128 bytes");
+  if (!rpc)
+    sub->add_flag("--report", x->report,
+                  "wait until a service has it, or until it is known why "
+                  "not");
   x->node.add_to(*sub);
   x->format.add_to(*sub);
   sub->callback([x, &chosen] { chosen = [x] { return invocation_client{*x}.run(); }; });

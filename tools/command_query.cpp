@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// What a node knows: `rvi status`, `nodes`, `links`, `outcome`. `rvi services` is in
-// command_services.cpp.
+// What a node knows: `rvi status`, `nodes`, `outcome`. `rvi services` is in command_services.cpp,
+// `rvi links` in command_links.cpp.
 
 #include "tools/client.hpp"
 #include "tools/commands.hpp"
@@ -40,12 +40,6 @@ std::string joined(json::value list) {
   return result.empty() ? "-" : result;
 }
 
-/// For tables; a missing or empty value is a dash.
-std::string cell(json::value x) {
-  auto result = text_of(x);
-  return result.empty() ? "-" : result;
-}
-
 int print_status(json::value result) {
   print_fields(result);
   return exit_done;
@@ -70,21 +64,6 @@ int print_nodes(json::value result) {
   return exit_done;
 }
 
-int print_links(json::value result) {
-  text_table table{{"LINK", "KIND", "NODE", "ADDRESS", "STATE", "DIALLED BY", "ROUND TRIP"}};
-  for (auto x : result.items()) {
-    auto round_trip_us = x["round_trip_us"].as_uint().value_or(0);
-    table.add({cell(x["link"]), cell(x["kind"]), cell(x["node"]), cell(x["network_address"]),
-               cell(x["state"]), x["dialled"].as_bool().value_or(false) ? "this node" : "the peer",
-               round_trip_us == 0 ? "-" : std::to_string(round_trip_us) + " us"});
-  }
-  if (result.size() == 0)
-    std::fputs("no link; [links.tls] connect in rvi.toml names peers to be linked to\n", stderr);
-  else
-    table.print();
-  return exit_done;
-}
-
 int print_outcome(json::value result) {
   print_fields(result);
   return exit_done;
@@ -95,8 +74,6 @@ constexpr query queries[] = {
    nullptr, false, print_status},
   {"nodes", "List the nodes this node has met, also before it was restarted", "get_nodes", nullptr,
    nullptr, nullptr, false, print_nodes},
-  {"links", "List the links to other nodes and those being set up", "get_links", nullptr, nullptr,
-   nullptr, false, print_links},
   {"outcome", "Show how a request ended", "get_outcome", "transaction_id", "ID",
    "transaction id, 56 hex digits", true, print_outcome},
 };

@@ -52,6 +52,11 @@ void add_serve_command(CLI::App& app, command& chosen) {
   sub->add_option("--method", x->config.methods, "method to announce, such as rpc:play; repeatable")
     ->allow_extra_args(false);
   sub->add_flag("--idempotent", x->config.idempotent, "requests may be run again after a crash");
+  sub
+    ->add_option("--durability-min", x->config.durability_min,
+                 "none: also takes requests that are kept in memory only")
+    ->check(CLI::IsMember({"full", "none"}))
+    ->capture_default_str();
   sub->add_option("--count", x->config.requests_max, "end after so many requests; 0: never")
     ->capture_default_str();
   x->config.node.add_to(*sub);

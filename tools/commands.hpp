@@ -35,10 +35,13 @@ void add_credential_command(CLI::App& app, command& chosen);
 void add_credential_inspection(CLI::App& credential, command& chosen); // show, verify
 void add_credential_revocation(CLI::App& credential, command& chosen); // revoke
 void add_serve_command(CLI::App& app, command& chosen);
-void add_call_commands(CLI::App& app, command& chosen);  // call, send
+void add_call_commands(CLI::App& app, command& chosen); // call, send
 void add_services_command(CLI::App& app, command& chosen);
-void add_query_commands(CLI::App& app, command& chosen); // status, nodes, links, outcome
+void add_query_commands(CLI::App& app, command& chosen);  // status, nodes, links, outcome
+void add_queue_command(CLI::App& app, command& chosen);   // list, show, drop, requeue
+void add_metric_commands(CLI::App& app, command& chosen); // publish, subscribe
 void add_revoke_command(CLI::App& app, command& chosen);
+void add_links_command(CLI::App& app, command& chosen);
 void add_trace_command(CLI::App& app, command& chosen);
 void add_bench_command(CLI::App& app, command& chosen);
 void add_simulate_command(CLI::App& app, command& chosen);

@@ -65,8 +65,11 @@ void build(CLI::App& app, command& chosen) {
   add_serve_command(app, chosen);
   add_call_commands(app, chosen);
   add_services_command(app, chosen);
+  add_metric_commands(app, chosen);
   add_query_commands(app, chosen);
+  add_queue_command(app, chosen);
   add_revoke_command(app, chosen);
+  add_links_command(app, chosen);
   add_trace_command(app, chosen);
   add_bench_command(app, chosen);
   add_simulate_command(app, chosen);

@@ -88,7 +88,10 @@ caf::error served_service::connect() {
   params.key("methods").begin_array();
   for (auto& x : config_.methods)
     params.string(x);
-  params.end_array().member("idempotent", config_.idempotent).end_object();
+  params.end_array()
+    .member("idempotent", config_.idempotent)
+    .member("durability_min", config_.durability_min)
+    .end_object();
   auto answer = client_->call("register_service", params.take());
   if (!answer)
     return std::move(answer.error());

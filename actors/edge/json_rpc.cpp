@@ -44,6 +44,9 @@ json_rpc_state::measures make_measures(metrics::registry& x) {
     = &x.get_counter("rvi_api_reports_left_out_total",
                      "Availability reports replaced by the state at a later time.");
   m.timeouts = &x.get_counter("rvi_api_timeouts_total", "Connections closed for their silence.");
+  m.metrics_replaced = &x.get_counter("rvi_metric_values_replaced_total",
+                                      "Metrics a slow reader did not get: newer ones came.",
+                                      {{"reader", "service"}});
   return m;
 }
 
@@ -109,6 +112,8 @@ void json_rpc_state::transferred(handle h, uint64_t written) {
   }
   if (c.closing && c.transferred == c.appended)
     ::shutdown(descriptor(h), SHUT_WR);
+  if (!c.closing && c.send_metrics())
+    flush_one(h, c);
 }
 
 /// Tells the edge what is lost with a connection; once.
@@ -268,6 +273,7 @@ caf::behavior json_rpc_broker(caf::io::stateful_broker<json_rpc_state>* self,
     [&state](atom::invoke, const std::vector<invocation>& x) { state.invoke(x); },
     [&state](atom::outcome, const std::vector<outcome_delivery>& x) { state.outcome(x); },
     [&state](atom::available, const std::vector<availability_report>& x) { state.available(x); },
+    [&state](atom::publish, const std::vector<metric_delivery>& x) { state.publish(x); },
     [&state](atom::tick) { state.check_deadlines(); },
   };
 }

@@ -250,6 +250,31 @@ bool service_connection::send_delivery(std::string_view text, delivery x, receip
   return true;
 }
 
+bool service_connection::has_metric_room() const {
+  return appended - transferred + codec.pending_output() < metrics_.limits().backlog_bytes_max;
+}
+
+size_t service_connection::deliver(const metric_value_ptr& x, std::string_view text) {
+  if (!websocket || closing || codec.wants_close())
+    return 0;
+  if (!metrics_.empty() || !has_metric_room())
+    return metrics_.add(x);
+  codec.send_text(text);
+  return 0;
+}
+
+bool service_connection::send_metrics() {
+  if (metrics_.empty() || codec.wants_close())
+    return false;
+  bool sent = false;
+  for (; !metrics_.empty() && has_metric_room(); sent = true) {
+    scratch_.clear();
+    json_rpc::append_metric(scratch_, *metrics_.take());
+    codec.send_text(scratch_);
+  }
+  return sent;
+}
+
 std::vector<receipt> service_connection::lose_deliveries(uint64_t sent) {
   std::map<uint64_t, delivery> ordered{deliveries_.begin(), deliveries_.end()};
   std::vector<receipt> result;

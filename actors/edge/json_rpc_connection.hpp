@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "actors/metric_queue.hpp"
 #include "messages/service_api.hpp"
 #include "messages/wire/json_rpc.hpp"
 #include "runtime/http/http.hpp"
@@ -25,6 +26,7 @@ struct service_connection_config {
   size_t calls_in_flight_max = 4'096;
   size_t call_bytes_in_flight_max = size_t{64} << 20;
   size_t deliveries_max = 4'096; // requests of ours without an answer
+  metric_queue_limits metrics;
   uint64_t busy_retry_ms = 100;
 };
 
@@ -40,7 +42,8 @@ public:
   service_connection(const service_connection_config& config, principal who)
     : codec(config.http),
       who(std::move(who)),
-      config_(config) {}
+      config_(config),
+      metrics_(config.metrics) {}
 
   /// The body of a POST, or with sequence 0 a WebSocket message. Calls go to `out`; what cannot be
   /// one is answered here.
@@ -56,6 +59,11 @@ public:
 
   /// HLD 10.2. Nobody answers it.
   void tell(const availability_report& x);
+  /// HLD 6.1.3. `text` is the notification. It goes at once, or waits until the service has read
+  /// what is before it. Returns how many values nobody will see now.
+  size_t deliver(const metric_value_ptr& x, std::string_view text);
+  /// Sends of the metrics that wait what there is room for; true if any.
+  bool send_metrics();
 
   /// The end: everything not answered is lost. `untouched` is what starts at or behind `sent`, the
   /// bytes that have reached the socket or still may.
@@ -126,6 +134,8 @@ private:
   open(json_rpc::call& x, size_t bytes, uint32_t group, uint32_t position, const text_context& at);
   void close_call(open_call& x, text_effects& out);
   void complete(uint32_t group);
+  /// Room for a metric: the service reads what it is sent.
+  bool has_metric_room() const;
   void send(uint64_t sequence, std::string_view text);
   bool send_delivery(std::string_view text, delivery x, receipt& lost);
   bool may_deliver(receipt& lost) const;
@@ -140,6 +150,7 @@ private:
   uint32_t last_group_ = 0;
   std::unordered_map<uint64_t, delivery> deliveries_;
   uint64_t last_delivery_ = 0;
+  metric_queue metrics_;
   std::string scratch_; // one text being written
 };
 

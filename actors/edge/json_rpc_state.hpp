@@ -34,6 +34,7 @@ struct json_rpc_state {
     metrics::counter* reports = nullptr;
     metrics::counter* reports_left_out = nullptr;
     metrics::counter* timeouts = nullptr;
+    metrics::counter* metrics_replaced = nullptr;
   };
 
   explicit json_rpc_state(caf::io::broker* self) : self(self) {}
@@ -60,6 +61,7 @@ struct json_rpc_state {
   void invoke(const std::vector<invocation>& requests);
   void outcome(const std::vector<outcome_delivery>& outcomes);
   void available(const std::vector<availability_report>& reports);
+  void publish(const std::vector<metric_delivery>& values);
 
   // json_rpc_traffic.cpp, inner steps
   void read_events(handle h, service_connection& c);

@@ -230,4 +230,23 @@ void json_rpc_state::available(const std::vector<availability_report>& reports) 
   flush();
 }
 
+/// Each value is written once, for however many.
+void json_rpc_state::publish(const std::vector<metric_delivery>& values) {
+  std::string text;
+  handle h;
+  for (auto& x : values) {
+    text.clear();
+    json_rpc::append_metric(text, *x.value);
+    for (auto client : x.clients) {
+      auto c = find(client, h);
+      if (!c)
+        continue; // it gets the newest when it comes again
+      if (auto given_up = c->deliver(x.value, text); given_up > 0)
+        counts.metrics_replaced->add(given_up);
+      mark(h, *c);
+    }
+  }
+  flush();
+}
+
 } // namespace rvi

@@ -3,6 +3,7 @@
 #include "actors/edge/service_edge.hpp"
 
 #include "actors/edge/service_callback.hpp"
+#include "actors/routing/memory_requests.hpp"
 #include "actors/routing/request_ledger.hpp"
 #include "messages/name.hpp"
 #include "runtime/json/json.hpp"
@@ -61,13 +62,18 @@ void service_edge_state::take(std::vector<service_call> xs) {
                  [&](get_outcome_call& x) { do_get_outcome(from, x); },
                  [&](get_available_services_call& x) { do_get_services(from, x); },
                  [&](get_node_address_call&) { do_get_address(from); },
+                 [&](queue_call& x) { do_queue(from, x); },
                  [&](administration_call& x) { do_administration(from, x); },
                  [&](subscribe_availability_call& x) { do_subscribe(from, x); },
                  [&](unsubscribe_availability_call& x) { do_unsubscribe(from, x); },
                  [&](get_data_channels_call& x) { do_get_channels(from, x); },
+                 [&](subscribe_call& x) { do_subscribe(from, x); },
+                 [&](unsubscribe_call& x) { do_unsubscribe(from, x); },
+                 [&](publish_call& x) { do_publish(from, x); },
                },
                from.request);
   submit_drafts();
+  submit_metrics();
   flush_answers();
 }
 
@@ -103,8 +109,8 @@ void service_edge_state::do_register(const service_call& from, register_service_
       return refuse(to, std::move(address.error()));
   bool reachable = from.deliverable || !x.network_address.empty();
   registration entry{from.principal.name, from.deliverable ? from.client : 0, x.network_address,
-                     x.idempotent};
-  local_service said{*name, x.idempotent};
+                     x.idempotent, x.durability_min};
+  local_service said{*name, x.idempotent, x.durability_min};
   auto finish = [this, to, name = *name, entry, reachable] {
     if (registered_too_late(to.client)) {
       if (registrations.count(name) == 0)
@@ -114,6 +120,7 @@ void service_edge_state::do_register(const service_call& from, register_service_
     registrations[name] = entry;
     if (entry.client != 0)
       clients[entry.client].insert(name);
+    tell_hub(name, entry.principal, entry.client);
     answer(to, registered_result{name});
     flush_answers();
     if (reachable)
@@ -156,7 +163,22 @@ void service_edge_state::do_unregister(const service_call& from, const unregiste
   clients[held->second.client].erase(*name);
   registrations.erase(held);
   self->send(config.service_discovery, atom::unreg_v, *name);
+  submit_metrics(); // what it asked before goes first
+  self->send(config.metric_hub, atom::unreg_v, *name);
   answer(to, done_result{});
+}
+
+/// What this node knows of it: the owner of a remote target answers `refused` itself.
+caf::error service_edge_state::check_in_memory(const std::string& target, uint64_t life_ms) const {
+  if (life_ms > memory_ttl_ms_max)
+    return bad_request("with durability none the timeout is at most "
+                       + std::to_string(memory_ttl_ms_max / 1'000) + " s ahead");
+  auto name = config.node->routing->load()->find_local(target);
+  auto held = registrations.find(std::string{name});
+  if (held != registrations.end() && held->second.durability_min == durability::full)
+    return caf::make_error(ec::refused,
+                           held->first + " takes durable requests only (durability_min full)");
+  return {};
 }
 
 expected<draft> service_edge_state::draft_of(const service_call& from, invoke_call& x) {
@@ -189,6 +211,12 @@ expected<draft> service_edge_state::draft_of(const service_call& from, invoke_ca
     return caf::make_error(ec::too_large, "arguments of " + std::to_string(x.arguments.size())
                                             + " bytes, at most "
                                             + std::to_string(config.request_bytes_max));
+  if (x.delivery_report && *type != name_type::message)
+    return bad_request("delivery_report goes with message: targets only; an rpc always has an "
+                       "outcome");
+  if (x.durability == durability::none)
+    if (auto err = check_in_memory(*target, x.timeout_ms - now))
+      return err;
   draft result;
   auto& header = result.header;
   header.kind = *type == name_type::rpc ? request_kind::rpc : request_kind::message;
@@ -199,6 +227,9 @@ expected<draft> service_edge_state::draft_of(const service_call& from, invoke_ca
   header.expires_ms = x.timeout_ms;
   header.priority = x.priority;
   header.channel = std::move(x.channel);
+  header.durability = x.durability;
+  header.data_class = std::move(x.data_class);
+  header.report = x.delivery_report;
   result.arguments = std::move(x.arguments);
   return result;
 }
@@ -209,18 +240,17 @@ void service_edge_state::do_invoke(const service_call& from, invoke_call& x) {
   auto content = draft_of(from, x);
   if (!content)
     return refuse(to, std::move(content.error()));
-  if (synch && content->header.kind != request_kind::rpc)
-    return refuse(to, bad_request("synch goes with rpc: targets only; a message has no outcome"));
+  if (synch && !content->header.owes_outcome())
+    return refuse(to, bad_request("synch goes with rpc: targets, and with messages that ask for a "
+                                  "delivery_report; other messages have no outcome"));
   if (synch)
     synchronous[content->header.id] = to;
   config.node->record(content->header.id, 1, false, content->header.target);
   drafts.push_back({std::move(*content), to, synch});
 }
 
-namespace {
-
-/// The reply to a request (HLD 8.20): the same id, the other way round.
-draft reply_to(const envelope& request, request_kind kind, std::string arguments, uint64_t now_ms) {
+draft service_edge_state::reply_to(const envelope& request, request_kind kind,
+                                   std::string arguments, uint64_t now_ms) {
   draft result;
   auto& header = result.header;
   header.kind = kind;
@@ -230,17 +260,18 @@ draft reply_to(const envelope& request, request_kind kind, std::string arguments
   header.created_ms = std::min(now_ms, request.header.expires_ms - 1);
   header.expires_ms = request.header.expires_ms;
   header.priority = request.header.priority;
+  header.durability = request.header.durability;
+  header.data_class = request.header.data_class;
+  header.report = request.header.report;
   header.request_hash = crypto::view(crypto::sha256(request.header_bytes));
   result.arguments = std::move(arguments);
   return result;
 }
 
-} // namespace
-
 void service_edge_state::do_reply(const service_call& from, reply_call& x) {
   caller to{from.client, from.token};
   auto i = open.find(x.id);
-  if (i == open.end())
+  if (i == open.end() || i->second.content->header.kind != request_kind::rpc)
     return refuse(to, caf::make_error(ec::not_found, std::string{"no rpc with this id is open"}));
   if (i->second.principal != from.principal.name)
     return refuse(
@@ -288,8 +319,9 @@ void service_edge_state::schedule(std::shared_ptr<std::vector<pending_draft>> se
     batch envelopes;
     std::vector<size_t> from;
   };
-  auto requests = std::make_shared<part>();
-  auto replies = std::make_shared<part>();
+  // By durability, because what is kept in memory does not wait for the disk.
+  std::shared_ptr<part> requests[] = {std::make_shared<part>(), std::make_shared<part>()};
+  std::shared_ptr<part> replies[] = {std::make_shared<part>(), std::make_shared<part>()};
   auto table = config.node->routing->load();
   for (size_t i = 0; i < signed_ones.size(); ++i) {
     auto& x = signed_ones[i];
@@ -299,7 +331,8 @@ void service_edge_state::schedule(std::shared_ptr<std::vector<pending_draft>> se
         refuse(*from, std::move(x.error));
       continue;
     }
-    auto& to = x.content->header.is_reply() ? *replies : *requests;
+    auto kept = x.content->header.in_memory() ? 1 : 0;
+    auto& to = x.content->header.is_reply() ? *replies[kept] : *requests[kept];
     to.envelopes.push_back(x.content);
     to.from.push_back(i);
     auto& header = x.content->header;
@@ -328,6 +361,8 @@ void service_edge_state::schedule(std::shared_ptr<std::vector<pending_draft>> se
               synchronous.erase(header.id);
             if (!draft.from)
               continue;
+            if (!errors[i] && draft.again)
+              bury(*draft.again);
             if (errors[i])
               refuse(*draft.from, std::move(errors[i]));
             else if (header.is_reply())
@@ -344,8 +379,10 @@ void service_edge_state::schedule(std::shared_ptr<std::vector<pending_draft>> se
           flush_answers();
         });
   };
-  submit(atom::schedule_v, requests);
-  submit(atom::reply_v, replies);
+  for (auto& x : requests)
+    submit(atom::schedule_v, x);
+  for (auto& x : replies)
+    submit(atom::reply_v, x);
   flush_answers();
 }
 

@@ -29,6 +29,7 @@ struct service_edge_config {
   authorization_actor authorization;
   service_discovery_actor service_discovery;
   store_and_forward_actor store_and_forward;
+  metric_hub_actor metric_hub;
   uint64_t request_bytes_max = uint64_t{900} << 10;
   uint64_t timeout_ms_max = 30ULL * 24 * 3'600 * 1'000;
   size_t registrations_max = 4'096;
@@ -46,6 +47,7 @@ struct service_edge_state {
     client_id client = 0; // 0: by address, or only held
     std::string network_address;
     bool idempotent = false;
+    durability durability_min = durability::full;
   };
 
   /// An rpc a service has and has not answered.
@@ -76,14 +78,30 @@ struct service_edge_state {
   void do_get_address(const service_call& from);
   void do_get_outcome(const service_call& from, const get_outcome_call& x);
   void do_get_services(const service_call& from, const get_available_services_call& x);
+  void do_queue(const service_call& from, queue_call& x);
+  /// What only the edge can do of it: answer what was dropped, make a request anew.
+  void finish_queue_call(const caller& to, const queue_call& asked, queue_answer& x);
+  void bury(const transaction_id& dead);
+  void make_again(const caller& to, const transaction_id& dead, const envelope& x);
   void do_administration(const service_call& from, const administration_call& x);
   void do_subscribe(const service_call& from, const subscribe_availability_call& x);
   void do_unsubscribe(const service_call& from, const unsubscribe_availability_call& x);
   void do_get_channels(const service_call& from, const get_data_channels_call& x);
+  // HLD 6.1.3 (service_edge_metrics.cpp): passed to the metric hub, one message for all
+  void do_subscribe(const service_call& from, const subscribe_call& x);
+  void do_unsubscribe(const service_call& from, const unsubscribe_call& x);
+  void do_publish(const service_call& from, publish_call& x);
+  /// The full name, if this principal holds it; its connection in `at`.
+  expected<std::string>
+  held_name(const service_call& from, const std::string& service, client_id* at = nullptr) const;
+  void submit_metrics();
+  /// Where the service receives has changed.
+  void tell_hub(const std::string& name, const std::string& principal, client_id at);
   void trace_of(const caller& to, const std::string& id);
   void status_of(const caller& to);
   void links_of(const caller& to);
   expected<std::string> full_name(const std::string& service) const;
+  caf::error check_in_memory(const std::string& target, uint64_t life_ms) const;
   expected<draft> draft_of(const service_call& from, invoke_call& x);
 
   // -- requests and replies on their way out ----------------------------------------------------
@@ -91,13 +109,18 @@ struct service_edge_state {
     draft content;
     std::optional<caller> from; // none: the node itself answers for a service
     bool synch = false;
+    std::optional<transaction_id> again = {}; // the dead letter that it stands for from now on
   };
   void submit_drafts();
   void schedule(std::shared_ptr<std::vector<pending_draft>> drafts, authorized_batch signed_ones);
+  /// The reply to a request (HLD 8.20): the same id, the other way round.
+  static draft
+  reply_to(const envelope& request, request_kind kind, std::string arguments, uint64_t now_ms);
   void answer_error(const envelope_ptr& request, const std::string& error_object);
 
   // -- requests and outcomes on their way in ----------------------------------------------------
   void dispatch(const batch& requests);
+  caf::error check_dispatch(const envelope& x, uint64_t now_ms) const;
   void
   dispatch_one(const envelope_ptr& request, std::vector<invocation>& going, undelivered& nobody);
   void deliver_outcomes(std::vector<outcome_notice> notices);
@@ -122,6 +145,8 @@ struct service_edge_state {
   uint64_t next_seq = 1;
   std::vector<std::vector<service_call>> waiting_for_epoch;
   std::vector<pending_draft> drafts;
+  std::vector<metric_call> metric_calls;
+  std::vector<caller> metric_callers; // of `metric_calls`
   std::vector<call_result> answers;
   std::map<std::string, registration> registrations; // by full name
   std::map<client_id, std::set<std::string>> clients;

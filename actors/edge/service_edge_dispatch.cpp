@@ -29,14 +29,28 @@ void service_edge_state::dispatch(const batch& requests) {
   submit_drafts();
 }
 
+/// Rights, once more, and what the service takes.
+caf::error service_edge_state::check_dispatch(const envelope& x, uint64_t now_ms) const {
+  auto& header = x.header;
+  if (auto err = config.node->rights->load()->check_remote(header, x.root->signed_at_ms, now_ms))
+    return err;
+  auto name = config.node->routing->load()->find_local(header.target);
+  auto held = registrations.find(std::string{name});
+  if (header.in_memory() && held != registrations.end()
+      && held->second.durability_min == durability::full)
+    return caf::make_error(ec::refused,
+                           held->first + " takes durable requests only (durability_min full)");
+  return {};
+}
+
 void service_edge_state::dispatch_one(const envelope_ptr& request, std::vector<invocation>& going,
                                       undelivered& nobody) {
   auto& header = request->header;
   auto& node = *config.node;
   node.record(header.id, 15, false, "authorize remote service");
   auto now = node.time->wall_ms();
-  bool rpc = header.kind == request_kind::rpc;
-  if (auto err = node.rights->load()->check_remote(header, request->root->signed_at_ms, now)) {
+  bool told = header.owes_outcome();
+  if (auto err = check_dispatch(*request, now)) {
     node.record(header.id, 16, false, describe(err));
     refused->add();
     json::writer text;
@@ -44,7 +58,7 @@ void service_edge_state::dispatch_one(const envelope_ptr& request, std::vector<i
       .member("code", to_string(code_of(err)))
       .member("message", detail_of(err))
       .end_object();
-    if (rpc)
+    if (told)
       answer_error(request, text.text());
     receipts({{header.id, false, receipt::status::refused, false, text.take()}});
     return;
@@ -55,12 +69,12 @@ void service_edge_state::dispatch_one(const envelope_ptr& request, std::vector<i
   auto held = registrations.find(std::string{name});
   bool reachable = held != registrations.end()
                    && (held->second.client != 0 || !held->second.network_address.empty());
-  if (!reachable || !server || (rpc && open.size() >= config.open_requests_max)) {
+  if (!reachable || !server || (told && open.size() >= config.open_requests_max)) {
     nobody.ids.push_back(header.id);
     return;
   }
   node.record(header.id, 18, false, held->first);
-  if (rpc) {
+  if (told) {
     open[header.id] = {request, held->second.principal};
     forget_at(header.expires_ms + ledger::remember_ms + 1);
   }
@@ -110,6 +124,10 @@ void service_edge_state::receipts(std::vector<receipt> xs) {
       continue;
     if (x.what == receipt::status::refused)
       answer_error(i->second.content, x.error);
+    if (x.what == receipt::status::taken && i->second.content->header.report)
+      drafts.push_back(
+        {reply_to(*i->second.content, request_kind::reply, "null", config.node->time->wall_ms()),
+         std::nullopt, false});
     if (x.what == receipt::status::lost && x.untouched)
       open.erase(i);
   }
@@ -119,8 +137,8 @@ void service_edge_state::receipts(std::vector<receipt> xs) {
 
 void service_edge_state::unknown_outcomes(const batch& requests) {
   for (auto& request : requests)
-    answer_error(request, R"({"code":"outcome_unknown","message":"the node ended after the )"
-                          R"(hand-over; whether it ran is not known"})");
+    answer_error(request, R"({"code":"outcome_unknown","message":"it was handed over and no )"
+                          R"(receipt came; whether it ran is not known"})");
   submit_drafts();
 }
 
@@ -136,6 +154,7 @@ void service_edge_state::client_closed(client_id client) {
     auto held = registrations.find(name);
     if (held == registrations.end() || held->second.client != client)
       continue;
+    tell_hub(name, held->second.principal, 0);
     registrations.erase(held);
     self->send(config.service_discovery, atom::unreg_v, name);
     log::info(component, "withdrawn with its connection", {{"service", name}});

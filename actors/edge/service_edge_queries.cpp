@@ -59,6 +59,40 @@ void enter_list(service_edge_state& edge, const service_call& from, const std::s
     .then([x](atom::done) { x.taken(); }, [x](caf::error& why) { x.refused(std::move(why)); });
 }
 
+/// HLD 15.2. Who did it stays in the log.
+void steer_links(service_edge_state& edge, const service_call& from, const administration_call& x) {
+  service_edge_state::caller to{from.client, from.token};
+  auto node = normalise_node_address(x.argument);
+  if (!node)
+    return edge.refuse(to, std::move(node.error()));
+  if (!edge.data_link)
+    return edge.refuse(to, caf::make_error(ec::busy, std::string{"links are not there yet"}));
+  log::info(component, x.method, {{"principal", from.principal.name}, {"node", *node}});
+  auto refused = [&edge, to](caf::error& why) {
+    edge.refuse(to, std::move(why));
+    edge.flush_answers();
+  };
+  if (x.method == "connect") {
+    edge.self->request(edge.data_link, caf::infinite, atom::setup_v, *node)
+      .then(
+        [&edge, to](atom::done) {
+          edge.answer(to, json_result{R"({"status":"ok"})"});
+          edge.flush_answers();
+        },
+        refused);
+    return;
+  }
+  edge.self->request(edge.data_link, caf::infinite, atom::close_v, *node)
+    .then(
+      [&edge, to](uint64_t closed) {
+        json::writer out;
+        out.begin_object().member("status", "ok").member("links", closed).end_object();
+        edge.answer(to, json_result{out.take()});
+        edge.flush_answers();
+      },
+      refused);
+}
+
 } // namespace
 
 void service_edge_state::do_get_address(const service_call& from) {
@@ -115,6 +149,82 @@ void service_edge_state::do_get_services(const service_call& from,
   answer(to, std::move(result));
 }
 
+// -- queues
+// -----------------------------------------------------------------------------------------
+
+void service_edge_state::do_queue(const service_call& from, queue_call& x) {
+  caller to{from.client, from.token};
+  if (!from.principal.administrator)
+    return refuse(to, caf::make_error(ec::unauthorized,
+                                      std::string{"queues are for the node's administrator"}));
+  if (!x.pattern.empty()) {
+    auto normal = normalise_pattern(x.pattern);
+    if (!normal)
+      return refuse(to, std::move(normal.error()));
+    x.pattern = std::move(*normal);
+  }
+  if (x.what == queue_call::action::drop || x.what == queue_call::action::requeue)
+    log::info(component,
+              x.what == queue_call::action::drop ? "drop asked for" : "requeue asked for",
+              {{"principal", from.principal.name},
+               {"id", x.id ? to_string(*x.id) : std::string{}},
+               {"pattern", x.pattern}});
+  self->request(config.store_and_forward, caf::infinite, atom::queue_v, x)
+    .then(
+      [this, to, x](queue_answer& answer) {
+        finish_queue_call(to, x, answer);
+        submit_drafts();
+        flush_answers();
+      },
+      [this, to](caf::error& err) {
+        refuse(to, std::move(err));
+        flush_answers();
+      });
+}
+
+void service_edge_state::finish_queue_call(const caller& to, const queue_call& asked,
+                                           queue_answer& x) {
+  for (auto& request : x.refused)
+    answer_error(request, R"({"code":"refused","message":"dropped by an administrator"})");
+  if (x.again)
+    return make_again(to, *asked.id, *x.again);
+  answer(to, json_result{std::move(x.json)});
+}
+
+void service_edge_state::bury(const transaction_id& dead) {
+  queue_call x;
+  x.what = queue_call::action::drop;
+  x.id = dead;
+  self->request(config.store_and_forward, caf::infinite, atom::queue_v, x)
+    .then([](const queue_answer&) {},
+          [](const caf::error& err) {
+            log::warning(component, "a dead letter stays listed", {{"error", describe(err)}});
+          });
+}
+
+/// The same request under a new id: the old one's signature and time cannot be made longer.
+void service_edge_state::make_again(const caller& to, const transaction_id& dead,
+                                    const envelope& x) {
+  auto now = config.node->time->wall_ms();
+  pending_draft again;
+  again.from = to;
+  again.again = dead;
+  auto& header = again.content.header;
+  header.kind = x.header.kind;
+  header.id = {config.node->uid, epoch, next_seq++};
+  header.source = x.header.source;
+  header.target = x.header.target;
+  header.created_ms = now;
+  header.expires_ms = now + (x.header.expires_ms - x.header.created_ms);
+  header.priority = x.header.priority;
+  header.channel = x.header.channel;
+  header.data_class = x.header.data_class;
+  header.report = x.header.report;
+  again.content.arguments = x.arguments;
+  config.node->record(header.id, 1, false, header.target);
+  drafts.push_back(std::move(again));
+}
+
 void service_edge_state::do_administration(const service_call& from, const administration_call& x) {
   caller to{from.client, from.token};
   if (!from.principal.administrator)
@@ -126,6 +236,8 @@ void service_edge_state::do_administration(const service_call& from, const admin
     return links_of(to);
   if (x.method == "get_status")
     return status_of(to);
+  if (x.method == "disconnect" || x.method == "connect")
+    return steer_links(*this, from, x);
   if (x.method == "revoke")
     return enter_list(*this, from, x.argument);
   self->request(config.service_discovery, caf::infinite, atom::status_v)
@@ -176,6 +288,7 @@ void service_edge_state::links_of(const caller& to) {
           .member("state", x.state)
           .member("dialled", x.dialled)
           .member("round_trip_us", x.round_trip_us)
+          .member("bytes_per_s", x.bytes_per_s)
           .end_object();
       out.end_array();
       answer(to, json_result{out.take()});

@@ -4,174 +4,14 @@
 
 #include "runtime/observe/log.hpp"
 
-#include <algorithm>
-
 namespace rvi {
 
 namespace {
 
 constexpr const char* component = "data-link";
-// A link that ends sooner has helped nobody: it counts as a failed dial, and who asked for it still
-// wants one.
-constexpr uint64_t settled_ms = 1'000;
-constexpr uint64_t never_ms = UINT64_MAX;
+constexpr uint64_t connect_wanted_ms = 60'000; // how long an administrator's `connect` is tried
 
 } // namespace
-
-// -- wishes -------------------------------------------------------------------------------------
-
-std::string data_link_state::driver_of(const std::string& address) const {
-  auto colon = address.find(':');
-  if (colon != std::string::npos && colon + 1 < address.size()
-      && (address[colon + 1] < '0' || address[colon + 1] > '9'))
-    if (auto scheme = address.substr(0, colon); drivers.count(scheme))
-      return scheme;
-  return "tls";
-}
-
-void data_link_state::setup(const setup_request& x) {
-  if (x.network_addresses.empty())
-    return;
-  auto key = x.node_address.empty() ? x.network_addresses.front() : x.node_address;
-  want(key, x.network_addresses, now_ms() + x.wanted_ms, false);
-}
-
-data_link_state::wish_iterator
-data_link_state::find_wish(const std::string& key, const std::vector<std::string>& addresses) {
-  auto i = wishes.find(key);
-  for (size_t n = 0; i == wishes.end() && n < addresses.size(); ++n)
-    i = wishes.find(addresses[n]);
-  return i;
-}
-
-void data_link_state::want(const std::string& key, const std::vector<std::string>& addresses,
-                           uint64_t until_ms, bool always) {
-  auto i = find_wish(key, addresses);
-  if (i == wishes.end())
-    i = wishes.emplace(key, wish{}).first;
-  auto& x = i->second;
-  if (x.addresses != addresses) {
-    x.addresses = addresses;
-    x.next_address = 0;
-  }
-  x.always = x.always || always;
-  x.wanted_until_ms = std::max(x.wanted_until_ms, until_ms);
-  x.asked_ms = now_ms();
-  if (x.dial_ms == never_ms)
-    x.dial_ms = 0; // the addresses may be others now
-  auto up = links_by_node.find(key);
-  if (x.link == 0 && up != links_by_node.end())
-    serve(i->first, x, up->second);
-  advance(i);
-}
-
-void data_link_state::advance(wish_iterator i) {
-  auto& [key, x] = *i;
-  auto now = now_ms();
-  if (auto before = std::exchange(x.due_ms, 0); before != 0)
-    due.erase({before, key});
-  if (x.link != 0 || x.dialling != 0)
-    return; // both end with `closed`
-  if (wanted(x) && x.dial_ms <= now)
-    dial(key, x);
-  if (x.dialling != 0)
-    return;
-  if (!wanted(x)) {
-    wishes.erase(i);
-    return;
-  }
-  auto next = x.always ? x.dial_ms : std::min(x.dial_ms, x.wanted_until_ms);
-  if (next == never_ms)
-    return;
-  x.due_ms = next;
-  due.emplace(next, key);
-  timer.arm(self, now, next);
-}
-
-void data_link_state::dial(const std::string& key, wish& x) {
-  auto driver = drivers.end();
-  std::string address;
-  for (size_t n = 0; n < x.addresses.size() && driver == drivers.end(); ++n) {
-    address = x.addresses[x.next_address++ % x.addresses.size()];
-    driver = drivers.find(driver_of(address));
-  }
-  if (driver == drivers.end()) {
-    x.dial_ms = never_ms; // until one is attached
-    return;
-  }
-  x.dialled_at = address;
-  x.dialling = config.node->link_numbers->fetch_add(1);
-  dialling.emplace(x.dialling, key);
-  dials->add();
-  log::debug(component, "dialling", {{"node", key}, {"address", address}, {"link", x.dialling}});
-  self->send(driver->second, atom::setup_v, x.dialling, address);
-}
-
-/// Full jitter: anything from nothing to the doubled bound, so that a fleet does not come at once.
-void data_link_state::back_off(wish& x) {
-  auto exponent = std::min<uint32_t>(x.failures, 20);
-  auto bound = std::min(config.backoff_ms_max, config.backoff_ms_min << exponent);
-  ++x.failures;
-  std::uniform_int_distribution<uint64_t> draw{config.backoff_ms_min / 2,
-                                               std::max(bound, config.backoff_ms_min)};
-  x.dial_ms = now_ms() + draw(jitter);
-}
-
-void data_link_state::serve(const std::string& key, wish& x, uint64_t link) {
-  if (auto before = served.find(x.link); before != served.end()) {
-    before->second.erase(key);
-    if (before->second.empty())
-      served.erase(before);
-  }
-  x.link = link;
-  if (link != 0)
-    served[link].insert(key);
-}
-
-void data_link_state::wake() {
-  timer.fired();
-  auto now = now_ms();
-  while (!due.empty() && due.begin()->first <= now) {
-    auto i = wishes.find(due.begin()->second);
-    advance(i);
-  }
-  if (!due.empty())
-    timer.arm(self, now, due.begin()->first);
-}
-
-void data_link_state::network_up(const std::string& kind) {
-  std::uniform_int_distribution<uint64_t> draw{0, config.backoff_ms_min};
-  for (auto i = wishes.begin(); i != wishes.end();) {
-    auto next = std::next(i);
-    auto& x = i->second;
-    bool of_kind = std::any_of(x.addresses.begin(), x.addresses.end(),
-                               [&](auto& address) { return driver_of(address) == kind; });
-    if (of_kind && x.link == 0) {
-      x.failures = 0;
-      x.dial_ms = now_ms() + draw(jitter);
-      advance(i);
-    }
-    i = next;
-  }
-}
-
-void data_link_state::attach(const std::string& kind, link_driver_actor driver) {
-  // Nobody reports how the dials of a driver that has ended went.
-  auto& known = drivers[kind];
-  bool replaced = known && known != driver;
-  known = std::move(driver);
-  for (auto i = wishes.begin(); i != wishes.end();) {
-    auto next = std::next(i);
-    auto& x = i->second;
-    x.dial_ms = 0;
-    if (replaced && x.dialling != 0 && choosing.count(x.dialling) == 0) {
-      dialling.erase(x.dialling);
-      x.dialling = 0;
-    }
-    advance(i);
-    i = next;
-  }
-}
 
 // -- links --------------------------------------------------------------------------------------
 
@@ -201,12 +41,16 @@ void data_link_state::choose_protocol(link_actor handle, link_info info) {
 }
 
 void data_link_state::link_up(link_actor handle, link_info info) {
-  if (auto dialled = dialling.find(info.link); dialled != dialling.end())
-    info.dialled_at = wishes.at(dialled->second).dialled_at;
-  serve_wishes(info);
   auto& entry = links[info.link] = {handle, info, now_ms()};
-  auto known = links_by_uid.find(info.peer.uid);
-  if (known != links_by_uid.end()) {
+  serve_wishes(entry);
+  info.dialled_at = entry.info.dialled_at = entry.dialled.address;
+  if (disconnected.count(info.peer.node_address) != 0) {
+    self->send(handle, atom::close_v, std::string{"shutdown"},
+               std::string{"disconnected by the administrator"});
+    return;
+  }
+  auto& of_node = links_by_uid[info.peer.uid];
+  if (auto known = of_node.find(info.kind); known != of_node.end()) {
     auto& old = links.at(known->second);
     if (!prefer_new(old, info)) {
       hand_wishes_on(info.link, known->second);
@@ -221,24 +65,27 @@ void data_link_state::link_up(link_actor handle, link_info info) {
              {"node", info.peer.node_address},
              {"kind", info.kind},
              {"dialled", info.dialled},
+             {"round_trip_us", info.round_trip_us},
              {"services", info.services.size()}});
-  links_by_uid[info.peer.uid] = info.link;
-  links_by_node[info.peer.node_address] = info.link;
+  of_node[info.kind] = info.link;
+  links_by_node[info.peer.node_address].insert(info.link);
   up->set(static_cast<double>(links.size()));
   self->send(config.service_discovery, atom::link_up_v, std::move(handle), std::move(info));
 }
 
-void data_link_state::serve_wishes(const link_info& info) {
+void data_link_state::serve_wishes(live_link& x) {
+  auto& info = x.info;
   if (auto dialled = dialling.find(info.link); dialled != dialling.end()) {
-    auto i = wishes.find(dialled->second);
+    x.dialled = std::move(dialled->second);
     dialling.erase(dialled);
-    i->second.dialling = 0;
+    auto i = wishes.find(x.dialled.wish);
+    i->second.dialling.erase(x.dialled.kind);
     serve(i->first, i->second, info.link);
     advance(i);
   }
   // A link the peer dialled is as good; a dial under way may still come up and be compared.
   for (auto* key : {&info.peer.node_address, &info.peer.network_address})
-    if (auto i = wishes.find(*key); i != wishes.end() && i->second.link == 0) {
+    if (auto i = wishes.find(*key); i != wishes.end() && i->second.links.count(info.link) == 0) {
       serve(i->first, i->second, info.link);
       advance(i);
     }
@@ -248,44 +95,10 @@ void data_link_state::hand_wishes_on(uint64_t lost, uint64_t stays) {
   auto i = served.find(lost);
   if (i == served.end())
     return;
-  for (auto& key : std::set<std::string>{i->second})
-    serve(key, wishes.at(key), stays);
-}
-
-void data_link_state::dial_failed(uint64_t number, const std::string& why) {
-  auto failed = dialling.find(number);
-  if (failed == dialling.end())
-    return;
-  auto i = wishes.find(failed->second);
-  dialling.erase(failed);
-  failures->add();
-  auto& x = i->second;
-  x.dialling = 0;
-  back_off(x);
-  log::info(component, "dial failed",
-            {{"node", i->first}, {"reason", why}, {"again_ms", x.dial_ms - now_ms()}});
-  advance(i);
-}
-
-void data_link_state::release_wishes(uint64_t link, uint64_t up_ms) {
-  auto i = served.find(link);
-  if (i == served.end())
-    return;
-  auto now = now_ms();
   for (auto& key : std::set<std::string>{i->second}) {
-    auto w = wishes.find(key);
-    auto& x = w->second;
-    serve(key, x, 0);
-    if (now - up_ms < settled_ms) {
-      back_off(x);
-    } else {
-      x.failures = 0;
-      x.dial_ms = now;
-      // The link came: that was the wish. Who asks while it is up knows already that it has ended.
-      if (x.asked_ms < up_ms + settled_ms)
-        x.wanted_until_ms = 0;
-    }
-    advance(w);
+    auto& x = wishes.at(key);
+    stop_serving(key, x, lost);
+    serve(key, x, stays);
   }
 }
 
@@ -301,44 +114,107 @@ void data_link_state::closed(uint64_t number, const std::string& why) {
     return;
   auto ended = std::move(i->second);
   links.erase(i);
-  auto& peer = ended.info.peer;
+  forget(number, ended.info);
   log::info(component, "link down",
-            {{"link", number}, {"node", peer.node_address}, {"reason", why}});
-  if (auto known = links_by_uid.find(peer.uid);
-      known != links_by_uid.end() && known->second == number)
-    links_by_uid.erase(known);
-  if (auto known = links_by_node.find(peer.node_address);
-      known != links_by_node.end() && known->second == number)
-    links_by_node.erase(known);
-  release_wishes(number, ended.up_ms);
+            {{"link", number}, {"node", ended.info.peer.node_address}, {"reason", why}});
+  release_wishes(ended);
   up->set(static_cast<double>(links.size()));
   self->send(config.service_discovery, atom::link_down_v, number);
 }
 
-void data_link_state::measured(uint64_t link, uint64_t round_trip_us) {
+void data_link_state::forget(uint64_t number, const link_info& info) {
+  if (auto of_node = links_by_uid.find(info.peer.uid); of_node != links_by_uid.end()) {
+    std::erase_if(of_node->second, [number](auto& x) { return x.second == number; });
+    if (of_node->second.empty())
+      links_by_uid.erase(of_node);
+  }
+  if (auto of_node = links_by_node.find(info.peer.node_address); of_node != links_by_node.end()) {
+    of_node->second.erase(number);
+    if (of_node->second.empty())
+      links_by_node.erase(of_node);
+  }
+}
+
+void data_link_state::measured(uint64_t link, const link_measure& x) {
   auto i = links.find(link);
   if (i == links.end())
     return;
-  if (i->second.info.round_trip_us == 0)
-    self->send(config.service_discovery, atom::status_v, link, round_trip_us);
-  i->second.info.round_trip_us = round_trip_us;
+  if (x.round_trip_us != 0) {
+    i->second.info.round_trip_us = x.round_trip_us;
+    if (!std::exchange(i->second.measured, true))
+      self->send(config.service_discovery, atom::status_v, link, x.round_trip_us);
+  }
+  if (x.bytes_per_s != 0)
+    i->second.bytes_per_s = x.bytes_per_s;
 }
 
-void data_link_state::disconnect(const std::string& node_address) {
+// -- what administrators ask ----------------------------------------------------------------------
+
+uint64_t data_link_state::disconnect(const std::string& node_address) {
+  disconnected.insert(node_address);
+  uint64_t result = 0;
   for (auto& [number, x] : links)
-    if (x.info.peer.node_address == node_address)
-      self->send(x.handle, atom::close_v, std::string{"shutdown"}, std::string{"disconnect"});
+    if (x.info.peer.node_address == node_address) {
+      self->send(x.handle, atom::close_v, std::string{"shutdown"},
+                 std::string{"disconnected by the administrator"});
+      ++result;
+    }
+  log::info(component, "disconnected", {{"node", node_address}, {"links", result}});
+  return result;
+}
+
+caf::result<atom::done> data_link_state::connect(const std::string& node_address) {
+  bool was = disconnected.erase(node_address) > 0;
+  setup_request x;
+  x.node_address = node_address;
+  x.wanted_ms = connect_wanted_ms;
+  // Routes are for what lives below a node's address.
+  auto to = config.node->routing->load()->resolve("rpc:" + node_address + "/any");
+  if (to.to == route::where::remote)
+    x.network_addresses = to.network_addresses;
+  for (auto i = wishes.begin(); i != wishes.end();) {
+    auto next = std::next(i);
+    if (i->first == node_address || i->second.node == node_address) {
+      was = true;
+      for (auto& w : i->second.ways)
+        w = {w.address, w.kind};
+      advance(i);
+    }
+    i = next;
+  }
+  if (x.network_addresses.empty() && !was)
+    return caf::make_error(ec::not_found, "no address of " + node_address + " is known");
+  log::info(component, "may connect", {{"node", node_address}});
+  setup(x);
+  return atom::done_v;
 }
 
 std::vector<link_status> data_link_state::status() const {
   std::vector<link_status> result;
   for (auto& [number, x] : links)
-    result.push_back({number, x.info.kind, x.info.peer.node_address, x.info.peer.network_address,
-                      "up", x.info.dialled, x.info.round_trip_us, 0});
-  for (auto& [key, x] : wishes)
-    if (x.link == 0)
-      result.push_back({x.dialling, driver_of(x.addresses.front()), key, x.addresses.front(),
-                        x.dialling != 0 ? "dialling" : "waiting", true, 0, 0});
+    result.push_back(
+      {number, x.info.kind, x.info.peer.node_address,
+       x.info.remote_address.empty() ? x.info.peer.network_address : x.info.remote_address, "up",
+       x.info.dialled, x.info.round_trip_us, 0, x.bytes_per_s});
+  auto apart = disconnected;
+  for (auto& [key, x] : wishes) {
+    if (!x.links.empty())
+      continue;
+    bool off = is_disconnected(key, x);
+    auto& node = x.node.empty() ? key : x.node;
+    apart.erase(node);
+    if (!off && !x.dialling.empty())
+      for (auto& [kind, number] : x.dialling) {
+        auto& address = dialling.at(number).address;
+        result.push_back({number, kind.empty() ? driver_of(address) : kind, node, address,
+                          "dialling", true, 0, 0, 0});
+      }
+    else
+      result.push_back({0, driver_of(x.addresses.front()), node, x.addresses.front(),
+                        off ? "disconnected" : "waiting", true, 0, 0, 0});
+  }
+  for (auto& node : apart)
+    result.push_back({0, "", node, "", "disconnected", true, 0, 0, 0});
   return result;
 }
 
@@ -362,7 +238,8 @@ data_link_actor::behavior_type
 data_link(data_link_actor::stateful_pointer<data_link_state> self, data_link_config config) {
   auto& st = self->state;
   st.config = std::move(config);
-  st.jitter.seed(st.config.node->seed);
+  constexpr uint64_t spread = 0x9e3779b97f4a7c15; // small seeds would begin with small numbers
+  st.jitter.seed(static_cast<uint32_t>((st.config.node->seed * spread) >> 32));
   auto& m = *st.config.node->metrics;
   st.dials = &m.get_counter("rvi_dials_total", "Connections tried.");
   st.failures = &m.get_counter("rvi_dials_failed_total", "Connections that did not come up.");
@@ -372,23 +249,26 @@ data_link(data_link_actor::stateful_pointer<data_link_state> self, data_link_con
     if (i != st.sessions.end())
       st.closed(uint64_t{i->second}, describe(x.reason));
   });
-  for (auto& address : st.config.connect)
-    st.want(address, {address}, 0, true);
+  for (auto& address : st.config.connect) {
+    setup_request x;
+    x.network_addresses = {address};
+    st.want(split_kind(address).address, x, 0, true);
+  }
   return {
     [&st](atom::setup, const setup_request& x) { st.setup(x); },
     [&st](atom::link_up, link_actor& handle, link_info& info) {
       st.choose_protocol(std::move(handle), std::move(info));
     },
     [&st](atom::closed, uint64_t number, const std::string& why) { st.closed(number, why); },
-    [&st](atom::close, const std::string& node_address) { st.disconnect(node_address); },
+    [&st](atom::close, const std::string& node_address) { return st.disconnect(node_address); },
+    [&st](atom::setup, const std::string& node_address) { return st.connect(node_address); },
     [&st](atom::attach, const std::string& kind, link_driver_actor& driver) {
       st.attach(kind, std::move(driver));
     },
     [&st](atom::available, const std::string& kind) { st.network_up(kind); },
+    [&st](atom::link_down, const std::string& kind) { st.network_down(kind); },
     [&st](atom::status) { return st.status(); },
-    [&st](atom::status, uint64_t link, uint64_t round_trip_us) {
-      st.measured(link, round_trip_us);
-    },
+    [&st](atom::status, uint64_t link, const link_measure& x) { st.measured(link, x); },
     [&st](atom::reload) { return st.reload(); },
     [&st](atom::tick) { st.wake(); },
   };

@@ -2,6 +2,7 @@
 
 #include "actors/links/link_session.hpp"
 
+#include "actors/links/link_policy.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <caf/send.hpp>
@@ -18,7 +19,8 @@ constexpr uint64_t silence_periods = 3; // of keepalive, then the peer is given 
 link_session::link_session(link_session_config config, link_actor self)
   : config_(std::move(config)),
     self_(std::move(self)),
-    session_(config_.limits) {
+    session_(config_.limits),
+    metrics_(config_.metrics) {
   started_ms_ = heard_ms_ = traffic_ms_ = config_.services.node->time->boot_ms();
 }
 
@@ -29,6 +31,7 @@ const verifier_actor& link_session::verifier() const {
 void link_session::start(session_binding binding) {
   binding_ = std::move(binding);
   binding_.started_ms = started_ms_;
+  binding_.link_kind = config_.kind;
   heard_ms_ = config_.services.node->time->boot_ms();
   // The dialling side shows itself first; the other answers once it has seen who it is.
   if (binding_.client)
@@ -87,11 +90,15 @@ void link_session::take(peer_batch x) {
 
 void link_session::take(peer_custody x) {
   traffic_ms_ = config_.services.node->time->boot_ms();
+  if (meter_.confirmed(x.report, config_.services.node->time->boot_us()))
+    report_measure();
   caf::anon_send(config_.services.store_and_forward, atom::custody_v, config_.number,
                  std::move(x.report));
 }
 
 void link_session::take(peer_credit x) {
+  credit_seen_ = true;
+  may_tell_hub();
   if (!known_) {
     held_back_.envelopes += x.grant.envelopes;
     held_back_.bytes += x.grant.bytes;
@@ -121,12 +128,23 @@ void link_session::take(peer_token_kept x) {
   caf::anon_send(config_.services.authorization, atom::confirm_v, self_, x.counter);
 }
 
-void link_session::take(peer_pong) {
-  if (ping_us_ == 0)
-    return;
+void link_session::take(peer_pong x) {
+  if (ping_us_ == 0 || x.nonce != ping_us_)
+    return; // an answer to an earlier one says nothing about the way now
   round_trip_us_ = std::max<uint64_t>(config_.services.node->time->boot_us() - ping_us_, 1);
   ping_us_ = 0;
-  caf::anon_send(config_.services.data_link, atom::status_v, config_.number, round_trip_us_);
+  report_measure();
+}
+
+void link_session::report_measure() {
+  caf::anon_send(config_.services.data_link, atom::status_v, config_.number,
+                 link_measure{round_trip_us_, meter_.bytes_per_s()});
+}
+
+void link_session::ping() {
+  ping_us_ = std::max<uint64_t>(config_.services.node->time->boot_us(), 1);
+  pinged_ms_ = config_.services.node->time->boot_ms();
+  session_.ping(ping_us_);
 }
 
 void link_session::take(peer_bye x) {
@@ -138,7 +156,9 @@ void link_session::take(session_up) {
   link_info info;
   info.link = config_.number;
   info.peer = peer_;
-  info.kind = config_.kind;
+  info.kind = agreed_kind(config_.dialled, config_.kind, peer_.link_kind);
+  info.own_kind = config_.kind;
+  info.remote_address = config_.remote_address;
   info.dialled = config_.dialled;
   info.round_trip_us = round_trip_us_;
   info.services = services_;
@@ -146,6 +166,7 @@ void link_session::take(session_up) {
   info.up_us = config_.services.node->time->boot_us();
   caf::anon_send(config_.services.data_link, atom::link_up_v, self_, std::move(info));
   caf::anon_send(config_.services.authorization, atom::link_up_v, self_);
+  may_tell_hub();
 }
 
 // -- answers of the node ------------------------------------------------------------------------
@@ -186,6 +207,7 @@ void link_session::transmit(const batch& x) {
   traffic_ms_ = config_.services.node->time->boot_ms();
   for (auto& item : x)
     config_.services.node->record(item->header.id, 12, item->header.is_reply(), "transmit data");
+  meter_.sent(x, config_.services.node->time->boot_us());
   session_.transmit(x);
 }
 
@@ -229,10 +251,8 @@ void link_session::known() {
   known_ = true;
   caf::anon_send(config_.services.store_and_forward, atom::credit_v, config_.number,
                  std::exchange(held_back_, {}));
-  if (ping_us_ == 0 && !ended_) { // who waits for this link wants to know what it is like
-    ping_us_ = std::max<uint64_t>(config_.services.node->time->boot_us(), 1);
-    session_.ping(ping_us_);
-  }
+  if (!ended_)
+    ping(); // who waits for this link wants to know what it is like
 }
 
 void link_session::tick() {
@@ -248,7 +268,7 @@ void link_session::tick() {
     close("credential_expired", "the peer's credentials have ended");
     return;
   }
-  if (config_.idle_ms != 0 && now - traffic_ms_ >= config_.idle_ms) {
+  if (config_.idle_ms != 0 && !subscribed() && now - traffic_ms_ >= config_.idle_ms) {
     close("idle", "");
     return;
   }
@@ -258,10 +278,9 @@ void link_session::tick() {
     close("timeout", "the peer is silent");
     return;
   }
-  if (now - heard_ms_ >= config_.keepalive_ms && ping_us_ == 0) {
-    ping_us_ = config_.services.node->time->boot_us();
-    session_.ping(ping_us_);
-  }
+  // Again after each period: on some links a ping may get lost.
+  if (now - std::max(heard_ms_, pinged_ms_) >= config_.keepalive_ms)
+    ping();
 }
 
 std::optional<uint64_t> link_session::next_deadline_ms() const {
@@ -273,12 +292,11 @@ std::optional<uint64_t> link_session::next_deadline_ms() const {
   auto wall = config_.services.node->time->wall_ms();
   auto left = peer_.expires_ms > wall ? peer_.expires_ms - wall : 0;
   auto result = now + std::min<uint64_t>(left, UINT64_MAX - now);
-  if (config_.idle_ms != 0)
+  if (config_.idle_ms != 0 && !subscribed())
     result = std::min(result, traffic_ms_ + config_.idle_ms);
-  if (config_.keepalive_ms != 0) {
-    auto periods = ping_us_ == 0 ? 1 : silence_periods;
-    result = std::min(result, heard_ms_ + periods * config_.keepalive_ms);
-  }
+  if (config_.keepalive_ms != 0)
+    result = std::min({result, heard_ms_ + silence_periods * config_.keepalive_ms,
+                       std::max(heard_ms_, pinged_ms_) + config_.keepalive_ms});
   return result;
 }
 

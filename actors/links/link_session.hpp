@@ -5,12 +5,14 @@
 
 #pragma once
 
+#include "actors/links/link_meter.hpp"
 #include "actors/links/native_session.hpp"
 #include "actors/node/context.hpp"
 #include "messages/actors.hpp"
 
 #include <deque>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,18 +27,21 @@ struct link_services {
   store_and_forward_actor store_and_forward;
   data_link_actor data_link;
   std::vector<verifier_actor> verifiers;
+  metric_hub_actor metric_hub{};
 };
 
 struct link_session_config {
   link_services services;
   uint64_t number = 0;
-  std::string kind;
+  std::string kind;           // what this node calls the link; empty: it has no name for it
+  std::string remote_address; // the other end's, host:port; empty: not known
   bool dialled = false;
   native_session_limits limits;
   uint64_t authorize_ms_max = 10'000; // until the session is up
   uint64_t keepalive_ms = 30'000;     // silence before a ping; 0: none
   uint64_t idle_ms = 0;               // without traffic; 0: never torn down
   uint64_t parked_batches_max = 8;    // waiting for a credential
+  metric_queue_limits metrics;
 };
 
 class link_session {
@@ -61,6 +66,11 @@ public:
   void clone_token(uint64_t counter, const std::string& token);
   void clone_token_kept(uint64_t counter);
   void known();
+  void subscribe(const metric_subscriptions& x);
+  void publish(const std::vector<metric_value_ptr>& values);
+  /// So many bytes of output have not left; metrics that wait go as far as there is room.
+  void unsent(size_t bytes);
+  bool has_metrics_waiting() const { return !metrics_.empty(); }
   void close(std::string_view reason, std::string_view detail);
   void tick();
   /// When `tick` has something to do next (boot time). Traffic moves it further away.
@@ -85,10 +95,19 @@ private:
   void take(peer_revocations x);
   void take(peer_token x);
   void take(peer_token_kept x);
+  void take(peer_subscriptions x);
+  void take(peer_values x);
   void take(peer_pong x);
   void take(peer_bye x);
   void take(session_up x);
   void fail(const caf::error& why);
+  void ping();
+  void report_measure();
+  /// Both ends are up: metrics may go to and fro.
+  void may_tell_hub();
+  void send_metrics();
+  /// Somebody waits for metrics: the link is not idle.
+  bool subscribed() const { return !wanted_there_.empty() || !wanted_here_.empty(); }
   const verifier_actor& verifier() const;
 
   link_session_config config_;
@@ -101,13 +120,22 @@ private:
   bool ended_ = false;
   std::string reason_;
   uint64_t started_ms_ = 0;
-  uint64_t heard_ms_ = 0;   // last byte from the peer
-  uint64_t traffic_ms_ = 0; // last batch or custody, either way
-  uint64_t ping_us_ = 0;    // when the open ping went out; 0: none is open
+  uint64_t heard_ms_ = 0;      // last byte from the peer
+  uint64_t traffic_ms_ = 0;    // last batch or custody, either way
+  uint64_t ping_us_ = 0;       // when the open ping went out; 0: none is open
+  uint64_t pinged_ms_ = 0;     // when the last one did
   uint64_t round_trip_us_ = 0;
+  link_meter meter_;
   uint64_t authorized_us_ = 0;
   bool known_ = false; // to store and forward
   credit_grant held_back_;
+  bool credit_seen_ = false; // the peer is up
+  bool hub_told_ = false;
+  metric_queue metrics_;
+  size_t unsent_ = 0;
+  std::set<std::string> wanted_there_; // patterns of ours
+  std::set<std::string> wanted_here_;  // patterns of the peer
+  metrics::counter* metrics_replaced_ = nullptr;
 };
 
 } // namespace rvi

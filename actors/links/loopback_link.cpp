@@ -2,6 +2,7 @@
 
 #include "actors/links/loopback_link.hpp"
 
+#include "actors/links/link_session_handlers.hpp"
 #include "actors/links/watch_owner.hpp"
 #include "actors/wake_timer.hpp"
 #include "runtime/crypto/crypto.hpp"
@@ -26,12 +27,18 @@ struct loopback_session_state {
   void connect(const caf::actor& x, const std::string& peer_spki) {
     peer = x;
     config.hub->watch(self, peer);
-    link->start(
-      {config.link.dialled, config.own_spki, peer_spki, config.exporter, config.network_address});
+    link->start({config.link.dialled,
+                 config.own_spki,
+                 peer_spki,
+                 config.exporter,
+                 config.network_address,
+                 0,
+                 {}});
     flush();
   }
 
   void flush() {
+    link->unsent(0); // the hub takes everything at once
     auto bytes = link->take_output();
     if (!bytes.empty() && peer)
       config.hub->carry(caf::actor{self}, peer, std::move(bytes));
@@ -61,76 +68,34 @@ caf::behavior loopback_session(caf::stateful_actor<loopback_session_state>* self
   });
   st.flush();
   // Each message may produce frames; they go at once, as on a socket.
-  auto then_flush = [&st](auto&& work) {
-    work(*st.link);
-    st.flush();
-  };
-  return {
+  caf::message_handler own{
     [&st](atom::connected, const caf::actor& peer, const std::string& peer_spki) {
       st.connect(peer, peer_spki);
     },
-    [=](atom::received, const std::string& bytes) {
-      then_flush([&](link_session& x) { x.receive(bytes); });
+    [&st](atom::received, const std::string& bytes) {
+      st.link->receive(bytes);
+      st.flush();
     },
-    [=](atom::transmit, const batch& content) {
-      then_flush([&](link_session& x) { x.transmit(content); });
-    },
-    [=](atom::custody, const custody_report& report) {
-      then_flush([&](link_session& x) { x.custody(report); });
-    },
-    [=](atom::introduce, const std::string& body, const std::string& signature) {
-      then_flush([&](link_session& x) { x.introduce(body, signature); });
-    },
-    [=](atom::admit, const peer_identity& peer) {
-      then_flush([&](link_session& x) { x.admit(peer); });
-    },
-    [=](atom::announce, bool full, const std::vector<announce_entry>& entries) {
-      then_flush([&](link_session& x) { x.announce(full, entries); });
-    },
-    [=](atom::available, const std::vector<std::string>& services) {
-      then_flush([&](link_session& x) { x.available(services); });
-    },
-    [=](atom::learn, const std::vector<std::string>& credentials) {
-      then_flush([&](link_session& x) { x.learn(credentials); });
-    },
-    [=](atom::verify, const std::string& bytes, const std::string& hash) {
-      then_flush([&](link_session& x) { x.unknown_credential(bytes, hash); });
-    },
-    [=](atom::done) { then_flush([](link_session& x) { x.credentials_known(); }); },
-    [=](atom::link_up) { then_flush([](link_session& x) { x.known(); }); },
-    [=](atom::revoke, const std::vector<std::string>& lists) {
-      then_flush([&](link_session& x) { x.revocations(lists); });
-    },
-    [=](atom::rotate, uint64_t counter, const std::string& token) {
-      then_flush([&](link_session& x) { x.clone_token(counter, token); });
-    },
-    [=](atom::confirm, uint64_t counter) {
-      then_flush([&](link_session& x) { x.clone_token_kept(counter); });
-    },
-    [=](atom::close, const std::string& reason, const std::string& detail) {
-      then_flush([&](link_session& x) { x.close(reason, detail); });
-    },
-    [=, &st](atom::tick) {
+    [&st](atom::tick) {
       st.timer.fired();
-      then_flush([](link_session& x) { x.tick(); });
+      st.link->tick();
+      st.flush();
     },
   };
+  return own.or_else(link_session_handlers(st));
 }
 
 } // namespace
 
 // -- the network ----------------------------------------------------------------------------------
 
-std::string loopback_hub::kind(const std::string&, const std::string&) const {
-  return "loopback";
-}
-
-bool loopback_hub::answers(const std::string&, const std::string& to) const {
+bool loopback_hub::answers(const std::string&, const std::string& to, const std::string&) const {
   return find(to) != nullptr;
 }
 
-void loopback_hub::call(const std::string& from, const std::string& to, const caf::actor& dialling,
-                        const std::string& spki, const std::string& exporter) {
+void loopback_hub::call(const std::string& from, const std::string& to, const std::string&,
+                        const caf::actor& dialling, const std::string& spki,
+                        const std::string& exporter) {
   if (auto driver = find(to))
     caf::anon_send(driver, atom::connected_v, dialling, spki, exporter, from);
 }
@@ -153,12 +118,13 @@ void loopback_hub::ended(const caf::actor_addr&) {}
 // -- the driver -----------------------------------------------------------------------------------
 
 caf::actor
-loopback_link_state::spawn_session(uint64_t number, bool dialled, const std::string& exporter,
-                                   const std::string& peer_address) {
+loopback_link_state::spawn_session(uint64_t number, bool dialled, const std::string& kind,
+                                   const std::string& exporter, const std::string& peer_address) {
   loopback_session_config x;
   x.link.services = config.services;
   x.link.number = number;
-  x.link.kind = config.hub->kind(config.address, peer_address);
+  x.link.kind = dialled && kind.empty() ? "loopback" : kind;
+  x.link.remote_address = peer_address;
   x.link.dialled = dialled;
   x.link.limits = config.limits;
   x.link.authorize_ms_max = config.authorize_ms_max;
@@ -176,20 +142,21 @@ loopback_link_state::spawn_session(uint64_t number, bool dialled, const std::str
   return session;
 }
 
-void loopback_link_state::dial(uint64_t number, const std::string& address) {
-  if (!config.hub->answers(config.address, address)) {
+void loopback_link_state::dial(uint64_t number, const std::string& address,
+                               const std::string& kind) {
+  if (!config.hub->answers(config.address, address, kind)) {
     self->send(config.services.data_link, atom::closed_v, number, "nobody answers at " + address);
     return;
   }
   auto exporter = crypto::random_bytes(32);
-  auto session = spawn_session(number, true, exporter, address);
-  config.hub->call(config.address, address, session, config.own_spki, exporter);
+  auto session = spawn_session(number, true, kind, exporter, address);
+  config.hub->call(config.address, address, kind, session, config.own_spki, exporter);
 }
 
 void loopback_link_state::accept(const caf::actor& peer, const std::string& peer_spki,
                                  const std::string& exporter, const std::string& from) {
   auto number = config.services.node->link_numbers->fetch_add(1);
-  auto session = spawn_session(number, false, exporter, from);
+  auto session = spawn_session(number, false, {}, exporter, from); // the caller names the kind
   self->send(session, atom::connected_v, peer, peer_spki);
   config.hub->answer(peer, session, config.own_spki);
 }
@@ -212,7 +179,9 @@ loopback_link(caf::stateful_actor<loopback_link_state>* self, loopback_link_conf
   self->send(st.config.services.data_link, atom::attach_v, std::string{"loopback"},
              caf::actor_cast<link_driver_actor>(caf::actor{self}));
   return {
-    [&st](atom::setup, uint64_t number, const std::string& address) { st.dial(number, address); },
+    [&st](atom::setup, uint64_t number, const std::string& address, const std::string& kind) {
+      st.dial(number, address, kind);
+    },
     [&st](atom::connected, const caf::actor& peer, const std::string& peer_spki,
           const std::string& exporter,
           const std::string& from) { st.accept(peer, peer_spki, exporter, from); },

@@ -39,16 +39,15 @@ public:
     return i == drivers_.end() ? caf::actor{} : i->second;
   }
 
-  /// What links between these two are, for reports.
-  virtual std::string kind(const std::string& from, const std::string& to) const;
-
-  /// False: nobody takes a call there.
-  virtual bool answers(const std::string& from, const std::string& to) const;
+  /// False: nobody takes a call there over this kind of link (empty: over any).
+  virtual bool
+  answers(const std::string& from, const std::string& to, const std::string& kind) const;
 
   /// Asks the driver at `to` for a session with `dialling`: (connected, dialling, SPKI, exporter,
   /// from).
-  virtual void call(const std::string& from, const std::string& to, const caf::actor& dialling,
-                    const std::string& spki, const std::string& exporter);
+  virtual void
+  call(const std::string& from, const std::string& to, const std::string& kind,
+       const caf::actor& dialling, const std::string& spki, const std::string& exporter);
 
   /// Tells the dialling session about the one that answers it: (connected, answering, SPKI).
   virtual void
@@ -84,11 +83,11 @@ struct loopback_link_state {
   static constexpr const char* name = "loopback-link";
   explicit loopback_link_state(caf::event_based_actor* self) : self(self) {}
 
-  void dial(uint64_t number, const std::string& address);
+  void dial(uint64_t number, const std::string& address, const std::string& kind);
   void accept(const caf::actor& peer, const std::string& peer_spki, const std::string& exporter,
               const std::string& from);
-  caf::actor spawn_session(uint64_t number, bool dialled, const std::string& exporter,
-                           const std::string& peer_address);
+  caf::actor spawn_session(uint64_t number, bool dialled, const std::string& kind,
+                           const std::string& exporter, const std::string& peer_address);
   void session_ended(const caf::down_msg& x);
 
   caf::event_based_actor* self;

@@ -3,6 +3,7 @@
 #include "actors/links/native_session.hpp"
 
 #include "messages/wire/batch.hpp"
+#include "messages/wire/metric.hpp"
 #include "messages/wire/scan.hpp"
 #include "runtime/crypto/crypto.hpp"
 #include "rvi.pb.h"
@@ -117,6 +118,9 @@ caf::error native_session::take_admitted(const wire::Frame& frame) {
     case wire::Frame::kCloneTokenKept:
       events_.emplace_back(peer_token_kept{frame.clone_token_kept().counter()});
       return {};
+    case wire::Frame::kMetricSubscriptions:
+    case wire::Frame::kMetricValues:
+      return take_metrics(frame);
     default:
       return caf::make_error(ec::malformed, std::string{"a frame this node does not take"});
   }
@@ -180,6 +184,17 @@ caf::error native_session::take_chain(const wire::Frame& frame) {
     result.credentials.push_back(text);
   }
   events_.emplace_back(std::move(result));
+  return {};
+}
+
+caf::error native_session::take_metrics(const wire::Frame& frame) {
+  if (!up_)
+    return too_early("a metric");
+  if (frame.content_case() == wire::Frame::kMetricSubscriptions)
+    events_.emplace_back(
+      peer_subscriptions{wire::decode_metric_subscriptions(frame.metric_subscriptions())});
+  else
+    events_.emplace_back(peer_values{wire::decode_metric_values(frame.metric_values())});
   return {};
 }
 
@@ -300,6 +315,24 @@ void native_session::clone_token_kept(uint64_t counter) {
   wire::Frame frame;
   frame.mutable_clone_token_kept()->set_counter(counter);
   append(frame);
+}
+
+void native_session::subscribe(const metric_subscriptions& x) {
+  wire::append_metric_subscriptions(output_, x, peer_frame_bytes_max_);
+}
+
+void native_session::publish(metric_queue& waiting, size_t bytes_max) {
+  wire::metric_values_frame frame;
+  auto room = std::min<uint64_t>(peer_frame_bytes_max_, bytes_max);
+  for (auto x = waiting.front(); x && !frame.full(); x = waiting.front()) {
+    auto bytes = wire::metric_values_frame::bytes_max(*x);
+    if (!frame.empty() && frame.bytes() + bytes > room)
+      break;
+    if (bytes <= peer_frame_bytes_max_) // else it can never go
+      frame.add(*x);
+    waiting.take();
+  }
+  frame.append_to(output_);
 }
 
 void native_session::ping(uint64_t nonce) {

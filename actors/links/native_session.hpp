@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "actors/metric_queue.hpp"
 #include "messages/batches.hpp"
 #include "messages/wire/frame.hpp"
 
@@ -61,6 +62,14 @@ struct peer_token {
 struct peer_token_kept {
   uint64_t counter = 0;
 };
+/// HLD 6.1.3: what the peer wants of our metrics.
+struct peer_subscriptions {
+  metric_subscriptions content;
+};
+/// Metrics of the peer. Nothing about them is checked but their sizes.
+struct peer_values {
+  std::vector<metric_value_ptr> values;
+};
 struct peer_pong {
   uint64_t nonce = 0;
 };
@@ -71,9 +80,10 @@ struct peer_bye {
 /// Both sides are authorized and announced.
 struct session_up {};
 
-using session_event = std::variant<peer_authorize, peer_announce, peer_batch, peer_custody,
-                                   peer_credit, peer_needs, peer_chain, peer_revocations,
-                                   peer_token, peer_token_kept, peer_pong, peer_bye, session_up>;
+using session_event
+  = std::variant<peer_authorize, peer_announce, peer_batch, peer_custody, peer_credit, peer_needs,
+                 peer_chain, peer_revocations, peer_token, peer_token_kept, peer_subscriptions,
+                 peer_values, peer_pong, peer_bye, session_up>;
 
 class native_session {
 public:
@@ -100,10 +110,15 @@ public:
   void revocations(const std::vector<std::string>& lists);
   void clone_token(uint64_t counter, const std::string& token);
   void clone_token_kept(uint64_t counter);
+  /// What we want of the peer's metrics; to a peer that is up.
+  void subscribe(const metric_subscriptions& x);
+  /// One frame of what waits in the queue, at most `bytes_max`; to a peer that is up.
+  void publish(metric_queue& waiting, size_t bytes_max);
   void ping(uint64_t nonce);
   void bye(std::string_view reason, std::string_view detail);
 
   std::string take_output();
+  size_t output_bytes() const { return output_.size(); }
   bool is_up() const { return up_; }
   bool is_admitted() const { return admitted_; }
 
@@ -114,6 +129,7 @@ private:
   caf::error take_announce(const wire::Frame& frame);
   caf::error take_batch(std::string_view batch);
   caf::error take_chain(const wire::Frame& frame);
+  caf::error take_metrics(const wire::Frame& frame);
   void check_up();
   void append(const wire::Frame& frame);
 

@@ -49,15 +49,43 @@ void tls_link_state::report(uint64_t number, const std::string& why) {
   self->send(config.services.data_link, atom::closed_v, number, why);
 }
 
-void tls_link_state::dial(uint64_t number, const std::string& address) {
+std::string tls_link_state::device_of(const std::string& kind) const {
+  std::string first;
+  for (auto& x : config.interfaces) {
+    if (x.kind != kind)
+      continue;
+    if (first.empty())
+      first = x.device;
+    if (networks)
+      for (auto& [index, network] : *networks)
+        if (network.name == x.device && network.usable())
+          return x.device;
+  }
+  return first;
+}
+
+std::string tls_link_state::kind_of(int fd) const {
+  if (config.interfaces.empty() || !networks)
+    return {};
+  auto own = local_address(fd);
+  for (auto& [index, network] : *networks)
+    if (own && network.has(*own))
+      for (auto& x : config.interfaces)
+        if (x.device == network.name)
+          return x.kind;
+  return {};
+}
+
+void tls_link_state::dial(uint64_t number, const std::string& address, const std::string& kind) {
   auto port = port_of(address);
   if (!port) {
     report(number, "no host:port: " + address);
     return;
   }
-  dialling[number] = address;
+  dialling[number] = {address, kind};
   self->send(connector, atom::setup_v,
-             dial_request{number, host_of(address), *port, config.connect_ms_max});
+             dial_request{number, host_of(address), *port, config.connect_ms_max,
+                          kind.empty() ? std::string{} : device_of(kind)});
 }
 
 void tls_link_state::connected(uint64_t number, int fd, const std::string& detail) {
@@ -67,13 +95,13 @@ void tls_link_state::connected(uint64_t number, int fd, const std::string& detai
       ::close(fd);
     return;
   }
-  auto address = i->second;
+  auto [address, kind] = std::move(i->second);
   dialling.erase(i);
   if (fd < 0) {
     report(number, detail);
     return;
   }
-  spawn_session(number, fd, true, address);
+  spawn_session(number, fd, true, address, kind);
 }
 
 void tls_link_state::accepted(const accepted_socket_ptr& x) {
@@ -93,15 +121,18 @@ void tls_link_state::accepted(const accepted_socket_ptr& x) {
     refused->add();
     return; // the socket closes with x
   }
-  spawn_session(config.services.node->link_numbers->fetch_add(1), x->fd.release(), false, x->peer);
+  auto kind = kind_of(x->fd.get());
+  spawn_session(config.services.node->link_numbers->fetch_add(1), x->fd.release(), false, x->peer,
+                kind);
 }
 
 void tls_link_state::spawn_session(uint64_t number, int fd, bool dialled,
-                                   const std::string& address) {
+                                   const std::string& address, const std::string& kind) {
   tls_session_config x;
   x.link.services = config.services;
   x.link.number = number;
-  x.link.kind = "tls";
+  x.link.kind = kind;
+  x.link.remote_address = address;
   x.link.dialled = dialled;
   x.link.limits = config.limits;
   x.link.authorize_ms_max = config.authorize_ms_max;
@@ -116,7 +147,7 @@ void tls_link_state::spawn_session(uint64_t number, int fd, bool dialled,
   auto broker = self->system().middleman().spawn_broker(tls_session, std::move(x));
   self->monitor(broker);
   sessions[broker.address()]
-    = {broker, number, host_of(address), config.services.node->time->boot_ms(), dialled};
+    = {broker, number, host_of(address), config.services.node->time->boot_ms(), kind, dialled};
   open->set(static_cast<double>(sessions.size()));
 }
 
@@ -124,6 +155,9 @@ void tls_link_state::session_ended(const caf::down_msg& x) {
   auto i = sessions.find(x.source);
   if (i == sessions.end())
     return;
+  // Whoever connects and says nothing asks to be dialled: the handshake proves where it is.
+  if (config.dialler && !i->second.dialled && detail_of(x.reason) == said_nothing)
+    self->send(config.dialler, atom::connected_v, i->second.host, i->second.kind);
   report(i->second.number, describe(x.reason));
   sessions.erase(i);
   open->set(static_cast<double>(sessions.size()));
@@ -158,7 +192,10 @@ caf::behavior tls_link(caf::stateful_actor<tls_link_state>* self, tls_link_confi
   self->send(st.config.services.data_link, atom::attach_v, std::string{"tls"},
              caf::actor_cast<link_driver_actor>(self));
   return {
-    [&st](atom::setup, uint64_t number, const std::string& address) { st.dial(number, address); },
+    [&st](atom::setup, uint64_t number, const std::string& address, const std::string& kind) {
+      st.dial(number, address, kind);
+    },
+    [&st](atom::available, const interface_map_ptr& networks) { st.networks = networks; },
     [&st](atom::connected, uint64_t number, int fd, const std::string& detail) {
       st.connected(number, fd, detail);
     },

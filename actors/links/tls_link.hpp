@@ -7,6 +7,8 @@
 #pragma once
 
 #include "actors/links/link_session.hpp"
+#include "actors/node/config.hpp"
+#include "actors/sockets/interfaces.hpp"
 #include "actors/sockets/sockets.hpp"
 #include "messages/actors.hpp"
 #include "runtime/tls/tls.hpp"
@@ -38,6 +40,8 @@ struct tls_link_config {
   size_t unauthorized_per_address_max = 64;
   size_t unauthorized_max = 1'024;
   std::function<expected<tls::identity>()> identity_source; // for reload
+  std::vector<named_interface> interfaces;                  // what links over them are called
+  caf::actor dialler; // hears of hosts that pinged (HLD 7.4.1); null: nobody does
 };
 
 struct tls_link_state {
@@ -49,14 +53,20 @@ struct tls_link_state {
     uint64_t number = 0;
     std::string host; // of the peer
     uint64_t started_ms = 0;
+    std::string kind = {};
     bool dialled = false;
   };
 
   caf::error start();
-  void dial(uint64_t number, const std::string& address);
+  void dial(uint64_t number, const std::string& address, const std::string& kind);
+  /// The interface to dial this kind over; empty: as the system routes.
+  std::string device_of(const std::string& kind) const;
+  /// What a link is called that came in at this socket.
+  std::string kind_of(int fd) const;
   void connected(uint64_t number, int fd, const std::string& detail);
   void accepted(const accepted_socket_ptr& x);
-  void spawn_session(uint64_t number, int fd, bool dialled, const std::string& address);
+  void spawn_session(uint64_t number, int fd, bool dialled, const std::string& address,
+                     const std::string& kind);
   void session_ended(const caf::down_msg& x);
   void report(uint64_t number, const std::string& why);
   caf::error reload();
@@ -66,7 +76,12 @@ struct tls_link_state {
   std::shared_ptr<tls::context> tls;
   connector_actor connector;
   listener accepting;
-  std::map<uint64_t, std::string> dialling; // number -> address
+  struct dial_under_way {
+    std::string address;
+    std::string kind;
+  };
+  std::map<uint64_t, dial_under_way> dialling; // by number
+  interface_map_ptr networks;                  // null: not known
   std::map<caf::actor_addr, session> sessions;
   metrics::gauge* open = nullptr;
   metrics::counter* refused = nullptr;

@@ -2,6 +2,7 @@
 
 #include "actors/links/tls_session.hpp"
 
+#include "actors/links/link_session_handlers.hpp"
 #include "actors/links/watch_owner.hpp"
 #include "runtime/observe/log.hpp"
 
@@ -38,6 +39,7 @@ void tls_session_state::start(tls_session_config x) {
 void tls_session_state::receive(const std::vector<char>& bytes) {
   if (over)
     return;
+  heard = true;
   if (bytes.size() >= read_bytes_idle && !busy) {
     busy = true;
     self->configure_read(connection, caf::io::receive_policy::at_most(read_bytes_busy));
@@ -58,14 +60,20 @@ void tls_session_state::channel_ready() {
   if (!exporter)
     return end(describe(exporter.error()));
   bound = true;
-  link->start({config.link.dialled, config.own_spki, tls->peer_spki(), std::move(*exporter),
-               config.network_address});
+  link->start({config.link.dialled,
+               config.own_spki,
+               tls->peer_spki(),
+               std::move(*exporter),
+               config.network_address,
+               0,
+               {}});
 }
 
 void tls_session_state::flush() {
   if (over)
     return;
   if (bound) {
+    link->unsent(appended - transferred);
     auto frames = link->take_output();
     if (!frames.empty())
       if (auto err = tls->send(frames))
@@ -133,6 +141,8 @@ void tls_session_state::transferred_more(uint64_t bytes) {
   transferred += bytes;
   if (over && transferred == appended)
     leave();
+  if (!over && bound && link->has_metrics_waiting())
+    flush();
 }
 
 /// CAF's own close would wait for ever for a peer that does not read (sockets.hpp).
@@ -151,68 +161,16 @@ caf::behavior tls_session(tls_session_broker* self, tls_session_config config) {
     st.flush();
   });
   st.start(std::move(config));
-  return {
+  caf::message_handler own{
     [&st](const caf::io::new_data_msg& x) { st.receive(x.buf); },
     [&st](const caf::io::data_transferred_msg& x) { st.transferred_more(x.written); },
     [&st](const caf::io::connection_closed_msg&) {
-      st.end("connection closed");
+      st.end(st.heard ? std::string{"connection closed"} : std::string{said_nothing});
       st.leave();
-    },
-    [&st](atom::transmit, const batch& x) {
-      st.link->transmit(x);
-      st.flush();
-    },
-    [&st](atom::custody, const custody_report& x) {
-      st.link->custody(x);
-      st.flush();
-    },
-    [&st](atom::introduce, std::string& body, std::string& signature) {
-      st.link->introduce(std::move(body), std::move(signature));
-      st.flush();
-    },
-    [&st](atom::admit, const peer_identity& peer) {
-      st.link->admit(peer);
-      st.flush();
-    },
-    [&st](atom::announce, bool full, const std::vector<announce_entry>& entries) {
-      st.link->announce(full, entries);
-      st.flush();
-    },
-    [&st](atom::available, const std::vector<std::string>& services) {
-      st.link->available(services);
-      st.flush();
-    },
-    [&st](atom::learn, const std::vector<std::string>& credentials) {
-      st.link->learn(credentials);
-      st.flush();
-    },
-    [&st](atom::verify, std::string& bytes, const std::string& hash) {
-      st.link->unknown_credential(std::move(bytes), hash);
-      st.flush();
-    },
-    [&st](atom::done) { st.link->credentials_known(); },
-    [&st](atom::link_up) {
-      st.link->known();
-      st.flush();
-    },
-    [&st](atom::revoke, const std::vector<std::string>& lists) {
-      st.link->revocations(lists);
-      st.flush();
-    },
-    [&st](atom::rotate, uint64_t counter, const std::string& token) {
-      st.link->clone_token(counter, token);
-      st.flush();
-    },
-    [&st](atom::confirm, uint64_t counter) {
-      st.link->clone_token_kept(counter);
-      st.flush();
-    },
-    [&st](atom::close, const std::string& reason, const std::string& detail) {
-      st.link->close(reason, detail);
-      st.flush();
     },
     [&st](atom::tick) { st.wake(); },
   };
+  return own.or_else(link_session_handlers(st));
 }
 
 } // namespace rvi

@@ -15,8 +15,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace rvi {
+
+/// How a session ends whose peer connected and never sent a byte: the ping of HLD 7.4.1.
+inline constexpr std::string_view said_nothing = "connection closed without a word";
 
 struct tls_session_config {
   link_session_config link;
@@ -52,6 +56,7 @@ struct tls_session_state {
   std::optional<link_session> link;
   bool bound = false; // the native session runs
   bool over = false;
+  bool heard = false; // anything from the peer
   bool left = false;
   uint64_t appended = 0;    // bytes given to the socket
   uint64_t transferred = 0; // bytes it took

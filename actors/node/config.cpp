@@ -2,6 +2,7 @@
 
 #include "actors/node/config.hpp"
 
+#include "actors/links/beacon.hpp"
 #include "messages/name.hpp"
 
 #include <filesystem>
@@ -12,6 +13,8 @@ namespace {
 
 constexpr uint64_t second_ms = 1'000;
 constexpr uint64_t day_ms = 86'400 * second_ms;
+constexpr size_t interface_name_max = 16; // IFNAMSIZ
+constexpr size_t data_class_bytes_max = 128;
 
 void read_node(config::file& file, node_config& x) {
   auto t = file.table("node");
@@ -54,6 +57,12 @@ void read_links(config::file& file, node_config& x) {
   x.tls_advertise = t.text("advertise", "");
   x.tls_connect = t.texts("connect");
   x.tls_ca_file = t.text("ca_file", "");
+  for (auto& text : t.texts("dial_back")) {
+    if (auto network = parse_network(text))
+      x.dial_back.push_back(*network);
+    else
+      t.reject("dial_back", "is no network: '" + text + "'");
+  }
   x.connect_timeout_ms = t.milliseconds("connect_timeout", 10 * second_ms, 100, day_ms);
   x.authorize_timeout_ms = t.milliseconds("authorize_timeout", 10 * second_ms, 100, day_ms);
   x.keepalive_ms = t.milliseconds("keepalive", 30 * second_ms, 100, day_ms);
@@ -62,6 +71,45 @@ void read_links(config::file& file, node_config& x) {
   x.backoff_ms_max = t.milliseconds("backoff_max", 300 * second_ms, 1, day_ms);
   if (x.backoff_ms_max < x.backoff_ms_min)
     t.reject("backoff_max", "must not be below backoff_min");
+}
+
+void read_discovery(config::file& file, node_config& x) {
+  auto t = file.table("discovery");
+  x.discovery.enabled = t.boolean("enabled", false);
+  x.discovery.dial_unknown = t.boolean("dial_unknown", x.role != "vehicle");
+  x.discovery.loopback = t.boolean("loopback", false);
+  x.discovery.port = static_cast<uint16_t>(t.integer("port", beacon_port, 1, 65'535));
+  x.discovery.dial_back_port = static_cast<uint16_t>(
+    t.integer("dial_back_port", x.tls_port == 0 ? 8810 : x.tls_port, 1, 65'535));
+}
+
+void read_kinds(config::file& file, node_config& x) {
+  auto check = [](config::section& t, const char* key, const std::vector<std::string>& kinds) {
+    for (auto& kind : kinds)
+      if (!is_link_kind(kind))
+        t.reject(key, "a kind of link is 1 to 32 of a-z, 0-9, _ and -: '" + kind + "'");
+  };
+  auto t = file.table("links");
+  x.kinds.order = t.texts("order", {"ethernet", "wifi", "tls", "lte"});
+  check(t, "order", x.kinds.order);
+  for (auto& each : t.tables("interface")) {
+    named_interface y{each.required_text("device"), each.required_text("kind")};
+    check(each, "kind", {y.kind});
+    if (y.device.empty() || y.device.size() >= interface_name_max)
+      each.reject("device", "is no name of a network device");
+    x.interfaces.push_back(std::move(y));
+  }
+  for (auto& each : file.table("").tables("data_classes")) {
+    auto name = each.required_text("name");
+    auto kinds = each.texts("kinds");
+    check(each, "kinds", kinds);
+    if (name.empty() || name.size() > data_class_bytes_max || name.find('/') != std::string::npos)
+      each.reject("name", "a data class has 1 to 128 bytes without /");
+    if (kinds.empty())
+      each.reject("kinds", "needs at least one kind of link");
+    if (!x.kinds.classes.emplace(name, kinds).second)
+      each.reject("name", "is given twice");
+  }
 }
 
 void read_limits(config::file& file, node_config& x) {
@@ -73,6 +121,16 @@ void read_limits(config::file& file, node_config& x) {
   x.request_bytes_max = t.bytes("request_bytes", 900 * 1'024, 1'024, 1'000 * 1'024);
   x.queue_items_max = static_cast<uint64_t>(t.integer("queue_items", 1'000'000, 1));
   x.queue_bytes_max = t.bytes("queue_bytes", uint64_t{4} << 30, 1'024);
+  auto quota = [&t](const char* items, const char* bytes, queue_quota& out) {
+    out.items_max = static_cast<uint64_t>(t.integer(items, int64_t(out.items_max), 1));
+    out.bytes_max = t.bytes(bytes, out.bytes_max, 1'024);
+  };
+  quota("node_items", "node_bytes", x.quotas.node);
+  quota("service_items", "service_bytes", x.quotas.service);
+  x.memory.items_max = static_cast<uint64_t>(t.integer("memory_items", 100'000, 1, 10'000'000));
+  x.memory.bytes_max = t.bytes("memory_bytes", uint64_t{64} << 20, 64 * 1'024, uint64_t{16} << 30);
+  x.delivery_attempts_max = static_cast<uint64_t>(t.integer("delivery_attempts", 20, 1, 1'000'000));
+  x.dead_letters_max = static_cast<uint64_t>(t.integer("dead_letters", 10'000, 0, 10'000'000));
   x.connections_max = static_cast<uint64_t>(t.integer("connections", 10'000, 1, 1'000'000));
   x.sessions_max = static_cast<uint64_t>(t.integer("sessions", 10'000, 1, 1'000'000));
   x.nodes_remembered_max
@@ -103,6 +161,21 @@ void read_routes(config::file& file, node_config& x) {
   }
 }
 
+void read_quotas(config::file& file, node_config& x) {
+  for (auto& t : file.table("").tables("quotas")) {
+    quota_rule rule;
+    auto pattern = normalise_pattern(t.required_text("pattern"));
+    if (!pattern)
+      t.reject("pattern", detail_of(pattern.error()));
+    else
+      rule.pattern = *pattern;
+    rule.quota.items_max
+      = static_cast<uint64_t>(t.integer("items", int64_t(x.quotas.node.items_max), 1));
+    rule.quota.bytes_max = t.bytes("bytes", x.quotas.node.bytes_max, 1'024);
+    x.quotas.rules.push_back(std::move(rule));
+  }
+}
+
 } // namespace
 
 std::string resolve_path(const node_config& config, const std::string& path) {
@@ -123,9 +196,12 @@ expected<loaded_config> load_config(const std::string& path) {
   read_trust(**file, x);
   read_api(**file, x);
   read_links(**file, x);
+  read_kinds(**file, x);
+  read_discovery(**file, x);
   read_limits(**file, x);
   read_log(**file, x);
   read_routes(**file, x);
+  read_quotas(**file, x);
   if (auto err = (*file)->finish())
     return err;
   result.effective = (*file)->dump();

@@ -5,6 +5,10 @@
 
 #pragma once
 
+#include "actors/links/link_policy.hpp"
+#include "actors/routing/memory_requests.hpp"
+#include "actors/routing/queue_quota.hpp"
+#include "actors/sockets/ip.hpp"
 #include "messages/routing_table.hpp"
 #include "runtime/config/config.hpp"
 #include "runtime/error.hpp"
@@ -16,6 +20,21 @@
 #include <vector>
 
 namespace rvi {
+
+/// A network device and what its links are called.
+struct named_interface {
+  std::string device; // "wlan0"
+  std::string kind;   // "wifi"
+};
+
+// [discovery]: HLD 7.4
+struct discovery_config {
+  bool enabled = false;        // sends beacons and hears them
+  bool dial_unknown = false;   // also those whose address is not known from somewhere else
+  bool loopback = false;       // on the loopback interface instead of all others
+  uint16_t port = 0;           // UDP
+  uint16_t dial_back_port = 0; // of a host that pinged
+};
 
 struct node_config {
   std::string directory; // of the file; relative paths start there
@@ -41,8 +60,15 @@ struct node_config {
   std::vector<std::string> api_origins;
   std::vector<std::string> callback_hosts;
 
+  // [links], [[links.interface]], [[data_classes]]
+  link_policy kinds;
+  std::vector<named_interface> interfaces;
+
+  discovery_config discovery;
+
   // [links.tls]
-  std::string tls_address; // empty: does not listen
+  std::vector<ip_network> dial_back; // networks whose hosts may ping; empty: none
+  std::string tls_address;           // empty: does not listen
   uint16_t tls_port = 0;
   std::string tls_advertise; // host:port told to peers
   std::vector<std::string> tls_connect;
@@ -62,6 +88,10 @@ struct node_config {
   uint64_t request_bytes_max = 0;
   uint64_t queue_items_max = 0;
   uint64_t queue_bytes_max = 0;
+  quota_config quotas; // with [[quotas]]
+  memory_limits memory;
+  uint64_t delivery_attempts_max = 20;
+  uint64_t dead_letters_max = 10'000;
   uint64_t connections_max = 0;
   uint64_t sessions_max = 0;
   uint64_t nodes_remembered_max = 10'000;

@@ -41,8 +41,9 @@ struct node_environment {
   rights_source source;
   std::string api_token; // empty: no TCP
   std::shared_ptr<durable_disk> disk;
-  bool store_has_thread = true;       // commits block; a simulation runs all actors in one thread
-  listening_socket_ptr tls_listening; // null: does not listen
+  memory_requests_ptr memory_requests; // made by the first store and forward of a start
+  bool store_has_thread = true;        // commits block; a simulation runs all actors in one thread
+  listening_socket_ptr tls_listening;  // null: does not listen
   std::shared_ptr<startup> start = std::make_shared<startup>();
   uint16_t api_port = 0; // known once json_rpc runs
 };

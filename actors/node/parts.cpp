@@ -5,7 +5,10 @@
 #include "actors/edge/json_rpc.hpp"
 #include "actors/edge/service_edge.hpp"
 #include "actors/links/data_link.hpp"
+#include "actors/links/network_monitor.hpp"
+#include "actors/links/node_discovery.hpp"
 #include "actors/links/tls_link.hpp"
+#include "actors/routing/metric_hub.hpp"
 #include "actors/routing/protocol.hpp"
 #include "actors/routing/service_discovery.hpp"
 #include "actors/routing/signer.hpp"
@@ -15,6 +18,8 @@
 #include "runtime/observe/log.hpp"
 
 #include <caf/send.hpp>
+
+#include <algorithm>
 
 namespace rvi::part {
 
@@ -45,7 +50,8 @@ link_services services_of(const node_environment& env, const children& earlier) 
           get<service_discovery_actor>(earlier, "service-discovery"),
           get<store_and_forward_actor>(earlier, "store-and-forward"),
           get<data_link_actor>(earlier, "data-link"),
-          {get<verifier_actor>(earlier, "verifier-1"), get<verifier_actor>(earlier, "verifier-2")}};
+          {get<verifier_actor>(earlier, "verifier-1"), get<verifier_actor>(earlier, "verifier-2")},
+          get<metric_hub_actor>(earlier, "metric-hub")};
 }
 
 } // namespace
@@ -87,7 +93,15 @@ child_spec store_and_forward(node_environment_ptr env) {
             x.authorization = get<authorization_actor>(earlier, "authorization");
             x.items_per_queue_max = env->config.queue_items_max;
             x.bytes_per_queue_max = env->config.queue_bytes_max;
+            x.quotas = env->config.quotas;
+            x.delivery_attempts_max = static_cast<uint32_t>(env->config.delivery_attempts_max);
+            x.dead_letters_max = env->config.dead_letters_max;
+            if (!env->memory_requests)
+              env->memory_requests = std::make_shared<memory_requests>(
+                env->context->time->wall_ms(), env->config.memory);
+            x.memory = env->memory_requests;
             x.skew_ms_max = env->config.clock_skew_ms;
+            x.kinds = env->config.kinds;
             return plain(self->system().spawn(rvi::store_and_forward, std::move(x)));
           }};
 }
@@ -116,6 +130,15 @@ child_spec verifier(node_environment_ptr env, int number) {
           }};
 }
 
+child_spec metric_hub(node_environment_ptr env) {
+  return {"metric-hub", [env](caf::event_based_actor* self, const children& earlier) {
+            metric_hub_config x;
+            x.node = env->context;
+            x.store = get<store_actor>(earlier, "store");
+            return plain(self->system().spawn(rvi::metric_hub, std::move(x)));
+          }};
+}
+
 child_spec service_edge(node_environment_ptr env) {
   return {"service-edge", [env](caf::event_based_actor* self, const children& earlier) {
             service_edge_config x;
@@ -124,6 +147,7 @@ child_spec service_edge(node_environment_ptr env) {
             x.authorization = get<authorization_actor>(earlier, "authorization");
             x.service_discovery = get<service_discovery_actor>(earlier, "service-discovery");
             x.store_and_forward = get<store_and_forward_actor>(earlier, "store-and-forward");
+            x.metric_hub = get<metric_hub_actor>(earlier, "metric-hub");
             x.request_bytes_max = env->config.request_bytes_max;
             x.callback_hosts = env->config.callback_hosts;
             x.own_ports = {env->config.api_port};
@@ -162,6 +186,7 @@ child_spec json_rpc(node_environment_ptr env) {
       }
       env->api_port = server->port;
       caf::anon_send(edge, atom::attach_v, server->actor);
+      caf::anon_send(get<metric_hub_actor>(earlier, "metric-hub"), atom::attach_v, server->actor);
       return plain(server->actor);
     }};
 }
@@ -182,12 +207,42 @@ child_spec data_link(node_environment_ptr env) {
             x.connect = env->config.tls_connect;
             x.backoff_ms_min = env->config.backoff_ms_min;
             x.backoff_ms_max = env->config.backoff_ms_max;
+            x.kinds = env->config.kinds;
+            for (auto& each : env->config.interfaces)
+              if (std::find(x.own_kinds.begin(), x.own_kinds.end(), each.kind) == x.own_kinds.end())
+                x.own_kinds.push_back(each.kind);
             auto result = self->system().spawn(rvi::data_link, std::move(x));
             caf::anon_send(get<store_and_forward_actor>(earlier, "store-and-forward"),
                            atom::attach_v, result);
             caf::anon_send(get<service_edge_actor>(earlier, "service-edge"), atom::attach_v,
                            result);
+            caf::anon_send(get<metric_hub_actor>(earlier, "metric-hub"), atom::attach_v, result);
             return plain(result);
+          }};
+}
+
+child_spec node_discovery(node_environment_ptr env) {
+  return {"node-discovery", [env](caf::event_based_actor* self, const children& earlier) {
+            auto& config = env->config;
+            node_discovery_config x;
+            x.node = env->context;
+            x.data_link = get<data_link_actor>(earlier, "data-link");
+            x.settings = config.discovery;
+            x.tcp_port = env->tls_listening ? env->tls_listening->port : uint16_t{0};
+            x.interfaces = config.interfaces;
+            x.connect = config.tls_connect;
+            x.dial_back = config.dial_back;
+            return caf::actor{self->system().spawn(rvi::node_discovery, std::move(x))};
+          }};
+}
+
+child_spec network_monitor(node_environment_ptr env) {
+  return {"network-monitor", [env](caf::event_based_actor* self, const children& earlier) {
+            network_monitor_config x;
+            x.data_link = get<data_link_actor>(earlier, "data-link");
+            x.interfaces = env->config.interfaces;
+            x.receivers = {earlier.at("node-discovery"), earlier.at("tls-link")};
+            return caf::actor{self->system().spawn(rvi::network_monitor, std::move(x))};
           }};
 }
 
@@ -198,6 +253,8 @@ child_spec tls_link(node_environment_ptr env) {
             x.services = services_of(*env, earlier);
             x.listening = env->tls_listening;
             x.network_address = config.tls_advertise;
+            x.interfaces = config.interfaces;
+            x.dialler = earlier.at("node-discovery");
             x.own_spki = env->key.public_part().spki();
             x.identity = *make_identity(*env);
             x.identity_source = [env] { return make_identity(*env); };

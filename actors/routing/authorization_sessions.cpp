@@ -3,6 +3,7 @@
 // Authorization at the start of a session (HLD 7.6): our Authorize, and whether to believe the
 // peer's.
 
+#include "actors/links/link_policy.hpp"
 #include "actors/routing/authorization.hpp"
 #include "actors/storage/transaction.hpp"
 #include "messages/name.hpp"
@@ -60,6 +61,8 @@ caf::error check_body(const wire::AuthorizeBody& x) {
     return caf::make_error(ec::malformed, std::string{"a bad node address"});
   if (x.credentials_size() == 0 || x.credentials_size() > 4 || x.network_address().size() > 256)
     return caf::make_error(ec::malformed, std::string{"1 to 4 credentials are needed"});
+  if (!x.link_kind().empty() && !is_link_kind(x.link_kind()))
+    return caf::make_error(ec::malformed, std::string{"a bad kind of link"});
   return {};
 }
 
@@ -126,6 +129,7 @@ check_authorize(const rights& own, const session_binding& binding, std::string_v
   peer.node_address = x.node_address();
   peer.network_address = x.network_address();
   peer.protocol = x.protocol();
+  peer.link_kind = x.link_kind();
   peer.frame_bytes_max = std::clamp<uint64_t>(x.frame_bytes_max(), 64 * 1'024, 16 << 20);
   for (auto& list : x.revocation_serials())
     result.lists[list.issuer()] = {std::max<uint64_t>(list.bundle(), 1), list.serial()};
@@ -174,6 +178,7 @@ void authorization_state::introduce(link_actor link, session_binding binding) {
   body.set_protocol("rvi/2");
   body.set_node_address(config.node->node_address);
   body.set_network_address(binding.network_address);
+  body.set_link_kind(binding.link_kind);
   body.set_transaction_id(next_authorize_id++);
   body.set_sent_ms(now);
   body.set_frame_bytes_max(config.frame_bytes_max);

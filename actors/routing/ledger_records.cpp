@@ -64,6 +64,8 @@ caf::error enqueue(transaction& t, const queue_ref& queue, uint64_t seq, std::st
   entry.set_outcome(kind == entry_kind::outcome);
   entry.set_reply(kind == entry_kind::reply);
   entry.set_bytes(bytes);
+  if (kind == entry_kind::request && x.state() == storage::HELD && x.revived())
+    entry.set_expires_ms(x.expires_ms());
   x.set_queue(queue.name);
   x.set_queue_number(queue.number);
   x.set_queue_seq(seq);
@@ -113,6 +115,7 @@ IdRecord record_for(const envelope& x, storage::State state, uint64_t seq) {
   result.set_target(x.header.target);
   result.set_kind(static_cast<uint32_t>(x.header.kind));
   result.set_priority(x.header.priority);
+  result.set_report(x.header.report);
   return result;
 }
 
@@ -130,13 +133,17 @@ bool is_rpc(const IdRecord& x) {
   return x.kind() == static_cast<uint32_t>(request_kind::rpc);
 }
 
+bool owes_outcome(const IdRecord& x) {
+  return is_rpc(x) || x.report();
+}
+
 /// Makes an outcome durable and queues it for the requesting service.
 caf::error finish(transaction& t, std::string_view id, IdRecord& x, std::string_view status,
                   std::string_view detail, const queue_ref& queue, uint64_t seq) {
   x.set_state(storage::ENDED);
   x.set_outcome(std::string{status});
   x.set_outcome_detail(std::string{detail});
-  if (is_rpc(x)) {
+  if (owes_outcome(x)) {
     if (auto err = enqueue(t, queue, seq, id, x, 0, entry_kind::outcome))
       return err;
   }
@@ -165,7 +172,15 @@ expected<envelope_ptr> content(transaction& t, const IdRecord& x) {
     return std::move(value.error());
   if (!*value)
     return caf::make_error(ec::not_found, std::string{"its content is gone"});
-  return decode_stored(**value);
+  auto result = decode_stored(**value);
+  if (result && x.expires_ms() > (*result)->header.expires_ms)
+    *result = living_until(**result, x.expires_ms());
+  return result;
+}
+
+envelope_ptr living_until(envelope x, uint64_t expires_ms) {
+  x.header.expires_ms = expires_ms;
+  return std::make_shared<const envelope>(std::move(x));
 }
 
 } // namespace rvi::ledger

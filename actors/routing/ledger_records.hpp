@@ -18,7 +18,7 @@ using storage::IdRecord;
 std::string seq_key(uint64_t seq);
 std::string queue_key(uint32_t queue, const position& at);
 position position_of(std::string_view queue_key);
-std::string due_key(uint64_t ms, std::string_view id);
+std::string due_key(uint64_t ms, std::string_view id); // `dead` has the same keys
 
 caf::error first_of(std::initializer_list<caf::error> errors);
 caf::error drop(transaction& t, table where, std::string_view key);
@@ -26,6 +26,12 @@ caf::error put_record(transaction& t, std::string_view id, const IdRecord& x);
 /// Loads a record that must be there. Error: `not_found`.
 expected<IdRecord> require(transaction& t, std::string_view id);
 bool is_rpc(const IdRecord& x);
+/// Its sender is told how it ended.
+bool owes_outcome(const IdRecord& x);
+
+/// Lists it as a dead letter from now on; the caller puts the record.
+caf::error
+list_dead(transaction& t, std::string_view id, IdRecord& x, std::string_view why, uint64_t now_ms);
 
 /// Moves an id to another time in `due`; the caller puts the record.
 caf::error set_due(transaction& t, std::string_view id, IdRecord& x, uint64_t ms);
@@ -36,9 +42,14 @@ enum class entry_kind { request, reply, outcome };
 caf::error enqueue(transaction& t, const queue_ref& queue, uint64_t seq, std::string_view id,
                    IdRecord& x, size_t bytes, entry_kind kind);
 caf::error leave_queue(transaction& t, IdRecord& x);
+/// Forgets an id and whatever it still holds.
+caf::error forget(transaction& t, std::string_view id, IdRecord& x);
 /// Where it waits now.
 queue_place place_of(transaction& t, const IdRecord& x);
 caf::error drop_content(transaction& t, IdRecord& x);
+
+/// The same with another time to live, unsigned: of a dead letter given another try.
+envelope_ptr living_until(envelope x, uint64_t expires_ms);
 
 /// A new record of an envelope.
 IdRecord record_for(const envelope& x, storage::State state, uint64_t seq);

@@ -46,7 +46,7 @@ caf::error accept_local(transaction& t, const envelope& x, const queue_ref& queu
   t.use_reserve(false);
   auto id = originated_key(x.header.id);
   auto record = record_for(x, storage::CUSTODY, 0);
-  if (!is_rpc(record)) {
+  if (!owes_outcome(record)) {
     record.set_state(storage::ENDED);
     record.set_outcome("ok");
   }
@@ -120,22 +120,11 @@ caf::error taken(transaction& t, std::string_view id) {
   auto x = require(t, id);
   if (!x)
     return std::move(x.error());
-  if (x->state() != storage::DISPATCHED || is_rpc(*x))
+  if (x->state() != storage::DISPATCHED || owes_outcome(*x))
     return {};
   x->set_state(storage::DONE);
   return first_of({drop_content(t, *x), drop(t, table::dispatched, id),
                    set_due(t, id, *x, x->expires_ms() + remember_ms), put_record(t, id, *x)});
-}
-
-caf::error dead_letter(transaction& t, std::string_view id, std::string_view why) {
-  t.use_reserve(true);
-  auto x = require(t, id);
-  if (!x)
-    return std::move(x.error());
-  x->set_state(storage::DEAD);
-  x->set_outcome_detail(std::string{why});
-  return first_of({drop(t, table::dispatched, id),
-                   set_due(t, id, *x, x->expires_ms() + dead_letter_ms), put_record(t, id, *x)});
 }
 
 namespace {
@@ -145,12 +134,22 @@ expected<IdRecord> require_open(transaction& t, std::string_view id) {
   auto record = require(t, id);
   if (!record)
     return record;
+  if (record->state() == storage::DEAD && record->report() && record->outcome_record() == 0)
+    return record; // its sender is told of it
   if (record->state() == storage::DONE)
     return caf::make_error(ec::replay, std::string{"this request has ended"});
   if (record->state() != storage::DISPATCHED)
     return caf::make_error(ec::not_found, std::string{"this request was not handed over"});
   record->set_state(storage::DONE);
   return record;
+}
+
+/// It is answered: what the record still holds goes, unless it is listed as a dead letter.
+caf::error close(transaction& t, std::string_view id, IdRecord& x) {
+  if (x.state() == storage::DEAD)
+    return {};
+  return first_of({drop_content(t, x), drop(t, table::dispatched, id),
+                   set_due(t, id, x, x.expires_ms() + remember_ms)});
 }
 
 } // namespace
@@ -161,9 +160,7 @@ caf::error reply_local(transaction& t, const envelope& x, const queue_ref& queue
   auto record = require_open(t, id);
   if (!record)
     return std::move(record.error());
-  if (auto err = first_of({drop_content(t, *record), drop(t, table::dispatched, id),
-                           set_due(t, id, *record, record->expires_ms() + remember_ms),
-                           put_record(t, id, *record)}))
+  if (auto err = first_of({close(t, id, *record), put_record(t, id, *record)}))
     return err;
   auto result = receive_reply(t, x, queue, seq);
   if (!result)
@@ -180,10 +177,8 @@ caf::error reply(transaction& t, const envelope& x, const queue_ref& queue, uint
   if (!record)
     return std::move(record.error());
   record->set_outcome_record(seq);
-  return first_of({drop_content(t, *record), drop(t, table::dispatched, id),
-                   t.append(table::records, seq_key(seq), encode_stored(x)),
+  return first_of({close(t, id, *record), t.append(table::records, seq_key(seq), encode_stored(x)),
                    enqueue(t, queue, seq, id, *record, x.size(), entry_kind::reply),
-                   set_due(t, id, *record, record->expires_ms() + remember_ms),
                    put_record(t, id, *record)});
 }
 
@@ -194,7 +189,7 @@ expected<replied> receive_reply(transaction& t, const envelope& x, const queue_r
   auto record = find(t, id);
   if (!record)
     return std::move(record.error());
-  if (!*record || !is_rpc(**record))
+  if (!*record || !owes_outcome(**record))
     return replied::unexpected;
   auto& found = **record;
   std::string_view asked = found.target();
@@ -209,7 +204,7 @@ expected<replied> receive_reply(transaction& t, const envelope& x, const queue_r
   if (auto err = leave_queue(t, found)) // answered before its custody arrived
     return err;
   found.set_outcome_record(seq);
-  auto status = x.header.kind == request_kind::error ? "error" : "ok";
+  auto status = notice_of_reply(x).status;
   if (auto err
       = first_of({drop_content(t, found), t.append(table::records, seq_key(seq), encode_stored(x)),
                   finish(t, id, found, status, {}, queue, seq)}))
@@ -225,13 +220,14 @@ expected<bool> custody(transaction& t, std::string_view id) {
   caf::error err;
   bool owed = false;
   if (x->state() == storage::WAITING) {
-    owed = is_rpc(*x);
+    owed = owes_outcome(*x);
     x->set_state(owed ? storage::CUSTODY : storage::ENDED);
     x->set_dispatched(true);
     if (!owed)
       x->set_outcome("ok");
     err = first_of({leave_queue(t, *x), drop_content(t, *x), put_record(t, id, *x)});
-  } else if (x->state() == storage::DONE && x->outcome_record() != 0) {
+  } else if ((x->state() == storage::DONE || x->state() == storage::DEAD)
+             && x->outcome_record() != 0) {
     auto key = seq_key(x->outcome_record());
     x->set_outcome_record(0);
     err = first_of({leave_queue(t, *x), drop(t, table::records, key), put_record(t, id, *x)});

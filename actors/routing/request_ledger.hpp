@@ -22,7 +22,7 @@ namespace rvi::ledger {
 /// How long an id is remembered after its request expired (promises-and-security 2.1).
 inline constexpr uint64_t remember_ms = uint64_t{10} * 60 * 1'000;
 /// How long a dead letter stays listed.
-inline constexpr uint64_t dead_letter_ms = 7ULL * 24 * 3'600 * 1'000;
+inline constexpr uint64_t dead_letter_ms = 30ULL * 24 * 3'600 * 1'000;
 
 /// Position in one queue: class first, then age.
 struct position {
@@ -38,6 +38,7 @@ struct waiting_item {
   envelope_ptr content;                 // null: an outcome
   std::optional<outcome_notice> notice; // an outcome for a local service
   size_t bytes = 0;
+  bool in_memory = false; // its ledger is memory_requests
 };
 
 /// `ids` key of a request made here.
@@ -77,11 +78,37 @@ expected<bool> dispatch(transaction& t, std::string_view id, bool idempotent);
 /// Takes the mark back: nobody could take it, or it may run again.
 caf::error hold_again(transaction& t, std::string_view id, const queue_ref& queue);
 
+/// Counts a refusal that blames the request; how many there were.
+expected<uint32_t> refused_again(transaction& t, std::string_view id);
+
 /// The service took a message (HLD 6.1.2): done. An rpc waits on for its reply.
 caf::error taken(transaction& t, std::string_view id);
 
-/// Handed over, and nobody can say whether it ran: listed, never run by itself.
-caf::error dead_letter(transaction& t, std::string_view id, std::string_view why);
+/// Handed over, and nobody can say whether it ran, or its service did not take it: listed, never
+/// run by itself. Nothing if it is not handed over.
+caf::error dead_letter(transaction& t, std::string_view id, std::string_view why, uint64_t now_ms);
+
+/// A message made here that nobody takes: as `end` with `refused`, but it is listed with its
+/// content. False if it has ended before.
+expected<bool> end_dead(transaction& t, std::string_view id, std::string_view detail,
+                        const queue_ref& queue, uint64_t seq, uint64_t now_ms);
+
+/// Not listed any more: only the id is remembered, as long as it must be. False if it was not.
+expected<bool> bury(transaction& t, std::string_view id, uint64_t now_ms);
+
+/// Forgets an id and whatever it still holds. Only for what cannot come again.
+caf::error forget(transaction& t, std::string_view id);
+
+/// Buries the oldest.
+caf::error bury_oldest(transaction& t, size_t count, uint64_t now_ms);
+
+/// A dead letter that was to be run here waits for its service again, for as long as it was first
+/// meant to live. Errors: `not_found`, `timeout` if a request cannot live that long.
+caf::error revive(transaction& t, std::string_view id, const queue_ref& queue, uint64_t now_ms);
+
+/// Ends what waits for its service here, unseen by it: a message is over, an rpc is as if handed
+/// over, so that it can be answered. False if it does not wait.
+expected<bool> withdraw(transaction& t, std::string_view id);
 
 /// HLD 8.20, at the answering node: the request is done and its reply waits in `queue`.
 /// Errors: `not_found`, `timeout`, `replay` (it has been answered).
@@ -124,7 +151,12 @@ struct expired_item {
   uint8_t priority = 0;
   bool notify = false; // its requesting service must hear of it
   queue_place left;
+  bool buried = false; // it was listed as a dead letter
+  bool died = false;   // it is from now on
 };
+
+/// Where it waits now.
+queue_place place(transaction& t, const storage::IdRecord& x);
 
 /// Ids whose time is up at `now_ms`, oldest first, at most `limit`.
 expected<std::vector<std::string>> due(transaction& t, uint64_t now_ms, size_t limit);
@@ -167,6 +199,7 @@ struct recovered {
   std::vector<recovered_queue> queues;
   std::vector<std::string> dispatched; // handed over before the crash, outcome open
   std::vector<std::pair<transaction_id, std::string>> awaiting; // rpcs others have; their targets
+  uint64_t dead = 0;                                            // dead letters
   uint64_t next_seq = 1;
   uint32_t next_queue = 1;
 };

@@ -4,6 +4,7 @@
 
 #include "actors/routing/ledger_records.hpp"
 #include "actors/routing/stored_envelope.hpp"
+#include "runtime/json/json.hpp"
 
 #include <algorithm>
 #include <map>
@@ -17,7 +18,8 @@ outcome_notice notice_of(const transaction_id& id, const IdRecord& x) {
   result.id = id;
   result.requesting_service = x.source();
   result.target = x.target();
-  result.status = x.state() == storage::ENDED ? x.outcome() : "pending";
+  bool ended = x.state() == storage::ENDED || x.state() == storage::DEAD;
+  result.status = ended ? x.outcome() : "pending";
   if (result.status == "timeout")
     result.dispatched = x.outcome_detail();
   else
@@ -46,13 +48,26 @@ caf::error add_reply(transaction& t, const IdRecord& x, outcome_notice& notice) 
 
 } // namespace
 
+namespace {
+
+/// What an ERROR says: of an rpc an answer of its service, of a message that nobody took it.
+std::string status_of_error(const envelope& x) {
+  if (!x.header.report)
+    return "error";
+  auto text = json::parse(x.arguments);
+  bool unknown = text && text->root()["code"].as_string() == to_string(ec::outcome_unknown);
+  return unknown ? "outcome_unknown" : "refused";
+}
+
+} // namespace
+
 outcome_notice notice_of_reply(const envelope& x) {
   outcome_notice result;
   result.id = x.header.id;
   result.requesting_service = x.header.target;
-  result.target = "rpc:" + x.header.source;
+  result.target = (x.header.report ? "message:" : "rpc:") + x.header.source;
   if (x.header.kind == request_kind::error) {
-    result.status = "error";
+    result.status = status_of_error(x);
     result.error = x.arguments;
   } else {
     result.status = "ok";
@@ -127,6 +142,8 @@ load(transaction& t, uint32_t queue, const position& from, size_t items_max, siz
       if (!envelope)
         return std::move(envelope.error());
       item.content = std::move(*envelope);
+      if (entry.expires_ms() != 0)
+        item.content = living_until(*item.content, entry.expires_ms());
     }
     result.push_back(std::move(item));
   }
@@ -179,6 +196,12 @@ expected<recovered> recover(transaction& t) {
           result.awaiting.emplace_back(id_of(key), x.target());
         return true;
       });
+  if (err)
+    return err;
+  err = t.scan(table::dead, {}, transaction::no_limit, [&](std::string_view, std::string_view) {
+    ++result.dead;
+    return true;
+  });
   if (err)
     return err;
   auto last = t.last_key(table::records);

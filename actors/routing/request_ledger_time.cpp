@@ -30,9 +30,6 @@ expected<std::optional<uint64_t>> next_due(transaction& t) {
   return result;
 }
 
-namespace {
-
-/// Forgets an id and whatever it still holds.
 caf::error forget(transaction& t, std::string_view id, IdRecord& x) {
   if (auto err = first_of({leave_queue(t, x), drop_content(t, x), drop(t, table::dispatched, id),
                            drop(t, table::due, due_key(x.due_ms(), id)), drop(t, table::ids, id)}))
@@ -40,15 +37,17 @@ caf::error forget(transaction& t, std::string_view id, IdRecord& x) {
   if (x.outcome_record() != 0)
     if (auto err = drop(t, table::records, seq_key(x.outcome_record())))
       return err;
-  return {};
+  return x.dead_ms() != 0 ? drop(t, table::dead, due_key(x.dead_ms(), id)) : caf::error{};
 }
 
+namespace {
+
 /// A request to be run here whose time is up (13.2): it fades, its id is remembered.
-caf::error fade(transaction& t, std::string_view id, IdRecord& x) {
+caf::error fade(transaction& t, std::string_view id, IdRecord& x, uint64_t now_ms) {
   if (auto err = leave_queue(t, x))
     return err;
   if (x.state() == storage::DISPATCHED && !is_rpc(x))
-    return dead_letter(t, id, "handed over, never confirmed");
+    return dead_letter(t, id, "handed over, never confirmed", now_ms);
   x.set_state(storage::DONE);
   return first_of({drop_content(t, x), drop(t, table::dispatched, id),
                    set_due(t, id, x, x.expires_ms() + remember_ms), put_record(t, id, x)});
@@ -70,17 +69,20 @@ expected<expired_item> expire(transaction& t, std::string_view id, uint64_t now_
   switch (x->state()) {
     case storage::WAITING:
     case storage::CUSTODY:
-      result.notify = is_rpc(*x);
+      result.notify = owes_outcome(*x);
       if (auto ended = end(t, id, "timeout", unsent ? "no" : "unknown", queue, seq); !ended)
         err = std::move(ended.error());
       break;
     case storage::HELD:
     case storage::DISPATCHED:
-      err = fade(t, id, *x);
+      result.died = x->state() == storage::DISPATCHED && !is_rpc(*x);
+      err = fade(t, id, *x, now_ms);
       break;
     default:
-      if (now_ms >= x->due_ms())
+      if (now_ms >= x->due_ms()) {
+        result.buried = x->dead_ms() != 0;
         err = forget(t, id, *x);
+      }
   }
   if (err)
     return err;

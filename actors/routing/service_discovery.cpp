@@ -218,7 +218,8 @@ void service_discovery_state::link_up(link_actor handle, link_info info) {
                "another node with the address " + info.peer.node_address + " is here");
     return;
   }
-  links[info.link] = {handle, info.peer.node_address};
+  links[info.link] = {handle, info.peer.node_address, info.kind, info.round_trip_us};
+  links_by_node[info.peer.node_address].insert(info.link);
   links_by_actor[handle->id()] = info.link;
   self->monitor(handle);
   change_node(info.peer.node_address, [&](known_node& node) {
@@ -244,12 +245,18 @@ void service_discovery_state::link_down(uint64_t link) {
   auto address = i->second.node_address;
   links_by_actor.erase(i->second.handle->id());
   links.erase(i);
-  change_node(address, [link](known_node& node) {
+  auto& of_node = links_by_node[address];
+  of_node.erase(link);
+  auto other = of_node.empty() ? 0 : *of_node.rbegin();
+  auto next = other == 0 ? live_link{} : links.at(other);
+  if (of_node.empty())
+    links_by_node.erase(address);
+  change_node(address, [&](known_node& node) {
     if (node.link != link)
       return;
-    node.link = 0;
-    node.link_kind.clear();
-    node.round_trip_us = 0;
+    node.link = other; // a node may be linked over several kinds at once
+    node.link_kind = next.kind;
+    node.round_trip_us = next.round_trip_us;
   });
   remember(address);
   self->send(config.store_and_forward, atom::link_down_v, link);

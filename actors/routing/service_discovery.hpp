@@ -40,6 +40,8 @@ struct service_discovery_state {
   struct live_link {
     link_actor handle;
     std::string node_address;
+    std::string kind = {};
+    uint64_t round_trip_us = 0;
   };
 
   /// A link whose peer has our announcement.
@@ -84,8 +86,9 @@ struct service_discovery_state {
   std::map<std::string, announce_entry> signed_services;         // available local ones
   std::map<std::string, std::map<std::string, uint64_t>> remote; // node address -> service -> seq
   std::map<uint64_t, live_link> links;
+  std::map<std::string, std::set<uint64_t>> links_by_node; // node address
   std::map<caf::actor_id, uint64_t> links_by_actor;
-  std::map<caf::actor_id, listener> audience; // links up, or about to be
+  std::map<caf::actor_id, listener> audience;      // links up, or about to be
   std::set<std::pair<uint64_t, std::string>> away; // last seen, node address: who is not linked
   availability_listener_actor listener;
   uint64_t last_sequence = 0;

@@ -175,11 +175,13 @@ void service_discovery_state::judge_nodes() {
 
 void service_discovery_state::measured(uint64_t link, uint64_t round_trip_us) {
   auto i = links.find(link);
-  if (i != links.end())
-    change_node(i->second.node_address, [&](known_node& node) {
-      if (node.link == link)
-        node.round_trip_us = round_trip_us;
-    });
+  if (i == links.end())
+    return;
+  i->second.round_trip_us = round_trip_us;
+  change_node(i->second.node_address, [&](known_node& node) {
+    if (node.link == link)
+      node.round_trip_us = round_trip_us;
+  });
 }
 
 } // namespace rvi

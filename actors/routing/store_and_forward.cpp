@@ -6,6 +6,7 @@
 #include "runtime/json/json.hpp"
 #include "runtime/observe/log.hpp"
 
+#include <algorithm>
 #include <cassert>
 
 namespace rvi {
@@ -13,11 +14,8 @@ namespace rvi {
 namespace {
 
 constexpr const char* component = "store-and-forward";
-constexpr uint64_t busy_retry_ms = 1'000;
 
-caf::error busy(const std::string& why) {
-  return caf::make_error(ec::busy, why);
-}
+constexpr const char* ended_before_receipt = "the node ended between hand-over and receipt";
 
 } // namespace
 
@@ -81,6 +79,9 @@ void store_and_forward_state::recovered(const ledger::recovered& x) {
     auto q = std::make_shared<waiting_queue>();
     q->number = found.number;
     q->name = found.name;
+    auto parts = split_queue_name(found.name);
+    q->target = std::move(parts.target);
+    q->data_class = std::move(parts.data_class);
     q->named = true;
     q->items = found.items;
     q->bytes = found.bytes;
@@ -88,14 +89,21 @@ void store_and_forward_state::recovered(const ledger::recovered& x) {
     q->latest_ms = clock->now_ms() + config.ttl_ms_max; // not read yet
     if (found.items == 0)
       may_forget(*q);
-    if (found.name.starts_with("$reply/"))
-      if (auto bytes = crypto::unhex(std::string_view{found.name}.substr(7));
+    assign_owner(*q);
+    if (!q->owner.name.empty())
+      quotas->count(q->owner, found.items, found.bytes);
+    if (q->target.starts_with("$reply/"))
+      if (auto bytes = crypto::unhex(std::string_view{q->target}.substr(7));
           bytes && bytes->size() == 16)
         std::copy_n(bytes->begin(), 16, reinterpret_cast<char*>(q->reply_to.emplace().data()));
     queues.emplace(q->name, q);
     items += found.items;
+    counts.waiting_bytes->add(static_cast<double>(found.bytes));
   }
   counts.waiting->set(static_cast<double>(items));
+  dead = x.dead;
+  counts.dead_letters_listed->set(static_cast<double>(dead));
+  recover_in_memory();
   unknown_outcomes = x.dispatched;
   for (auto& [id, target] : x.awaiting) {
     awaiting[target].ids.insert(id);
@@ -131,19 +139,20 @@ void store_and_forward_state::edge_restarted() {
                     });
     },
     [this, found] { answer_unknown(*found); });
+  answer_unknown(dispatched_in_memory(), true);
 }
 
 /// Promise 3: what was handed over before a crash is reported, run again only if it may be.
-void store_and_forward_state::answer_unknown(const std::vector<std::string>& ids) {
+void store_and_forward_state::answer_unknown(const std::vector<std::string>& ids, bool in_memory) {
   if (ids.empty())
     return;
   struct split {
     batch rpcs;
     std::vector<std::pair<std::string, ledger::waiting_item>> held;
-    uint64_t dead = 0;
+    batch dead;
   };
   auto found = std::make_shared<split>();
-  auto step = [ids, found](transaction& t) -> caf::error {
+  auto step = [ids, found, in_memory, now = clock->now_ms()](transaction& t) -> caf::error {
     *found = {};
     for (auto& id : ids) {
       auto x = ledger::find(t, id);
@@ -157,27 +166,33 @@ void store_and_forward_state::answer_unknown(const std::vector<std::string>& ids
       caf::error err;
       if ((*x)->idempotent()) {
         auto position = ledger::position{static_cast<uint8_t>((*x)->priority()), (*x)->record()};
-        found->held.push_back({(*x)->target(), {position, id, *content, {}, (*content)->size()}});
-      } else if ((*content)->header.kind == request_kind::rpc) {
+        found->held.push_back(
+          {(*x)->target(), {position, id, *content, {}, (*content)->size(), in_memory}});
+        continue;
+      }
+      if ((*content)->header.owes_outcome())
         found->rpcs.push_back(*content);
-      } else {
-        ++found->dead;
-        err = ledger::dead_letter(t, id, "the node ended between hand-over and receipt");
+      if ((*content)->header.kind == request_kind::rpc)
+        continue;
+      if (!in_memory) {
+        found->dead.push_back(*content);
+        err = ledger::dead_letter(t, id, ended_before_receipt, now);
+      } else if (!(*content)->header.report) {
+        err = ledger::forget(t, id);
       }
       if (err)
         return err;
     }
     return {};
   };
-  commit(std::move(step), [this, found] {
-    counts.dead_letters->add(found->dead);
+  commit_in(in_memory, std::move(step), [this, found] {
+    for (auto& x : found->dead)
+      died(x->header.id, x->header.target, ended_before_receipt);
     if (!found->rpcs.empty())
       self->send(edge, atom::reply_v, std::move(found->rpcs));
     for (auto& [target, item] : found->held) {
       auto q = queue_for(target);
-      ++q->handed_over;
-      handed_over.emplace(item.id, flight{q, item});
-      undelivered_again({{ledger::id_of(item.id)}});
+      try_again({q, std::move(item)});
     }
   });
 }
@@ -197,9 +212,16 @@ struct entry {
   bool dispatch = false;
 };
 
+/// One of them must not overtake what is still on its way to the disk.
+bool channelled(const std::vector<entry>& xs) {
+  return std::any_of(xs.begin(), xs.end(),
+                     [](auto& x) { return !x.content->header.channel.empty(); });
+}
+
 ledger::waiting_item item_of(const entry& x, std::string id) {
   ledger::position at{static_cast<uint8_t>(x.content->header.priority), x.seq};
-  return {at, std::move(id), x.content, std::nullopt, x.content->size()};
+  return {at,           std::move(id),     x.content,
+          std::nullopt, x.content->size(), x.content->header.in_memory()};
 }
 
 } // namespace
@@ -210,12 +232,16 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
     auto errors = std::make_shared<std::vector<caf::error>>(x.size());
     auto entries = std::make_shared<std::vector<entry>>();
     auto table = config.node->routing->load();
+    bool in_memory = !x.empty() && x.front()->header.in_memory();
     std::map<waiting_queue*, uint64_t> dispatching;
     for (size_t i = 0; i < x.size(); ++i) {
-      auto q = queue_for(x[i]->header.target);
-      if (!reserve(q, x[i]->size())) {
-        (*errors)[i] = busy("too much waits for " + q->name);
-        counts.refused->add();
+      auto q = queue_for(x[i]->header);
+      if (in_memory && !config.memory->has_room()) {
+        (*errors)[i] = refused_at("memory", *q);
+        continue;
+      }
+      if (auto limit = reserve(q, x[i]->size())) {
+        (*errors)[i] = refused_at(limit, *q);
         continue;
       }
       auto to = table->resolve(x[i]->header.target);
@@ -228,9 +254,10 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
       if (dispatch)
         ref.idempotent = table->local.find(to.service)->second.idempotent;
       entries->push_back({i, x[i], q, std::move(ref), next_seq++, local, dispatch});
-      note_due(x[i]->header.expires_ms);
+      note_due(x[i]->header.expires_ms, in_memory);
       config.node->record(x[i]->header.id, 6, false, "schedule");
     }
+    counts.in_memory->add(in_memory ? entries->size() : 0);
     auto step = [entries](transaction& t) -> caf::error {
       for (auto& e : *entries) {
         auto err = e.local ? ledger::accept_local(t, *e.content, e.reference, e.seq, e.dispatch)
@@ -247,7 +274,8 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
       for (auto& e : *entries) {
         settle(e.queue, e.content->size());
         counts.accepted->add();
-        config.node->record(e.content->header.id, 6, false, "stored");
+        config.node->record(e.content->header.id, 6, false,
+                            e.content->header.in_memory() ? "kept in memory" : "stored");
         auto id = e.local ? ledger::inbound_key(e.content->header.id)
                           : ledger::originated_key(e.content->header.id);
         if (e.dispatch) {
@@ -262,7 +290,7 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
       for (auto& q : touched)
         pump(q);
     };
-    auto failed = [promise, entries, errors](const caf::error& err) mutable {
+    auto failed = [this, promise, entries, errors](const caf::error& err) mutable {
       for (auto& e : *entries)
         settle(e.queue, e.content->size());
       for (auto& e : *errors)
@@ -270,7 +298,10 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
           e = err;
       promise.deliver(std::move(*errors));
     };
-    commit(std::move(step), std::move(done), std::move(failed));
+    if (in_memory && channelled(*entries))
+      after_commits([this, step, done, failed] { commit_in(true, step, done, failed); });
+    else
+      commit_in(in_memory, std::move(step), std::move(done), std::move(failed));
   });
   return promise;
 }
@@ -282,9 +313,10 @@ caf::result<std::vector<caf::error>> store_and_forward_state::reply(batch x) {
     auto entries = std::make_shared<std::vector<entry>>();
     for (size_t i = 0; i < x.size(); ++i) {
       bool local = x[i]->header.id.origin == config.node->uid;
-      auto q = local ? queue_for(x[i]->header.target) : reply_queue_for(x[i]->header.id.origin);
+      auto q = local ? queue_for(x[i]->header.target) : reply_queue_for(x[i]->header);
       entries->push_back({i, x[i], q, reference(q), next_seq++, local, false});
     }
+    bool in_memory = !x.empty() && x.front()->header.in_memory();
     // A reply that is refused (its request has ended) must not stop the others.
     auto step = [entries, errors](transaction& t) -> caf::error {
       for (auto& e : *entries) {
@@ -296,7 +328,7 @@ caf::result<std::vector<caf::error>> store_and_forward_state::reply(batch x) {
       }
       return {};
     };
-    auto done = [this, promise, entries, errors]() mutable {
+    auto done = [this, promise, entries, errors, in_memory]() mutable {
       std::set<queue_ptr> touched;
       for (auto& e : *entries) {
         if ((*errors)[e.index])
@@ -308,6 +340,9 @@ caf::result<std::vector<caf::error>> store_and_forward_state::reply(batch x) {
           item.content = nullptr;
           item.bytes = 0;
           item.notice = ledger::notice_of_reply(*e.content);
+          if (in_memory)
+            forget_in_memory(ledger::inbound_key(e.content->header.id),
+                             e.content->header.expires_ms);
           entered(e.queue, item);
           announce_outcome(e.queue, std::move(item));
         } else {
@@ -324,7 +359,7 @@ caf::result<std::vector<caf::error>> store_and_forward_state::reply(batch x) {
         e = err;
       promise.deliver(std::move(*errors));
     };
-    commit(std::move(step), std::move(done), std::move(failed));
+    commit_in(in_memory, std::move(step), std::move(done), std::move(failed));
   });
   return promise;
 }
@@ -339,6 +374,8 @@ caf::result<outcome_notice> store_and_forward_state::outcome(const transaction_i
     *found = std::move(*x);
     return {};
   };
+  if (auto err = config.memory->run(step); !err && *found)
+    return std::move(**found);
   self->request(config.store, caf::infinite, atom::read_v, std::move(step))
     .then(
       [promise, found](atom::done) mutable {
@@ -368,29 +405,34 @@ void store_and_forward_state::receipts(const std::vector<receipt>& xs) {
         continue;
       }
       left(queue, item);
-      commit_later([key](transaction& t) { return ledger::delivered(t, key); });
+      if (item.in_memory)
+        forget_in_memory(key, 0);
+      else
+        commit_later([key](transaction& t) { return ledger::delivered(t, key); });
     } else if (x.what == receipt::status::taken) {
-      if (item.content->header.kind == request_kind::message)
+      auto& header = item.content->header;
+      if (header.owes_outcome())
+        continue; // its reply ends it
+      if (item.in_memory)
+        forget_in_memory(key, header.expires_ms);
+      else
         commit_later([key](transaction& t) { return ledger::taken(t, key); });
     } else if (x.what == receipt::status::lost) {
       auto table = config.node->routing->load();
-      auto service = table->local.find(table->find_local(queue->name));
-      bool again = x.untouched || (service != table->local.end() && service->second.idempotent);
-      if (again) {
-        ++queue->handed_over;
-        handed_over.emplace(key, flight{queue, std::move(item)});
-        undelivered_again({{x.id}});
-      } else if (item.content->header.kind == request_kind::message) {
-        counts.dead_letters->add();
-        commit_later([key](transaction& t) {
-          return ledger::dead_letter(t, key, "the service's connection ended before its receipt");
-        });
+      auto service = table->local.find(table->find_local(queue->target));
+      queue->stalled = true; // now: its service may be back before the step below is done
+      if (x.untouched) {
+        hold_again({queue, std::move(item)});
+      } else if (service != table->local.end() && service->second.idempotent) {
+        try_again({queue, std::move(item)});
+      } else {
+        auto& header = item.content->header;
+        if (header.report && edge)
+          self->send(edge, atom::reply_v, batch{item.content});
+        service_refused({queue, item}, "the service's connection ended before its receipt");
       }
-    } else if (item.content->header.kind == request_kind::message) {
-      counts.dead_letters->add();
-      commit_later([key, why = x.error](transaction& t) {
-        return ledger::dead_letter(t, key, "refused by the service: " + why.substr(0, 256));
-      });
+    } else {
+      service_refused({queue, item}, "refused by the service: " + x.error.substr(0, 256));
     }
   }
   for (auto& q : touched)
@@ -408,15 +450,20 @@ void store_and_forward_state::undelivered_again(const undelivered& x) {
     auto request = take_handed_over(key);
     if (!request)
       continue;
-    auto [queue, item] = std::move(*request);
-    auto ref = reference(queue);
-    queue->stalled = true;
-    commit([key, ref](transaction& t) { return ledger::hold_again(t, key, ref); },
-           [this, queue = queue, item = item] {
-             entered(queue, item);
-             pump(queue); // its service may have come back meanwhile
-           });
+    request->queue->stalled = true;
+    hold_again(std::move(*request));
   }
+}
+
+void store_and_forward_state::hold_again(flight x) {
+  auto in_memory = x.item.in_memory;
+  auto step = [key = x.item.id, ref = reference(x.queue)](transaction& t) {
+    return ledger::hold_again(t, key, ref);
+  };
+  commit_in(in_memory, std::move(step), [this, x = std::move(x)] {
+    entered(x.queue, x.item);
+    pump(x.queue); // its service may have come back meanwhile
+  });
 }
 
 void store_and_forward_state::service_available(const std::string& service) {
@@ -449,7 +496,8 @@ store_and_forward(store_and_forward_actor::stateful_pointer<store_and_forward_st
   st.counts.dead_letters = count("rvi_dead_letters_total", "Messages handed over without receipt.");
   st.counts.custody_timeouts
     = count("rvi_custody_timeouts_total", "Links closed because a peer gave no custody.");
-  st.counts.waiting = &m.get_gauge("rvi_queue_items", "What waits in the store.");
+  st.counts.waiting = &m.get_gauge("rvi_queue_items", "What waits, on disk and in memory.");
+  st.prepare_queues();
   self->set_down_handler([&st](const caf::down_msg& x) {
     auto i = st.links_by_address.find(x.source);
     if (i != st.links_by_address.end())
@@ -475,6 +523,7 @@ store_and_forward(store_and_forward_actor::stateful_pointer<store_and_forward_st
     [&st](atom::receipt, const std::vector<receipt>& xs) { st.receipts(xs); },
     [&st](atom::invoke, const undelivered& x) { st.undelivered_again(x); },
     [&st](atom::outcome, const transaction_id& id) { return st.outcome(id); },
+    [&st](atom::queue, const queue_call& x) { return st.administer(x); },
     [&st](atom::revoke) { st.rights_shrank(); },
     [&st](atom::status) { return st.status(); },
     [&st](atom::attach, service_edge_actor& edge) {
@@ -484,6 +533,8 @@ store_and_forward(store_and_forward_actor::stateful_pointer<store_and_forward_st
         st.edge_restarted();
       else if (st.ready)
         st.answer_unknown(std::exchange(st.unknown_outcomes, {}));
+      if (!anew)
+        st.answer_unknown(st.dispatched_in_memory(), true);
       st.when_ready([&st] { st.pump_all(); });
     },
     [&st](atom::attach, data_link_actor& data_link) {

@@ -6,8 +6,11 @@
 
 #pragma once
 
+#include "actors/links/link_policy.hpp"
 #include "actors/node/context.hpp"
 #include "actors/routing/expiry_clock.hpp"
+#include "actors/routing/memory_requests.hpp"
+#include "actors/routing/queue_quota.hpp"
 #include "actors/routing/request_ledger.hpp"
 #include "actors/wake_timer.hpp"
 #include "messages/actors.hpp"
@@ -37,18 +40,26 @@ struct store_and_forward_config {
   uint64_t retry_ms = 1'000;
   uint64_t skew_ms_max = uint64_t{5} * 60 * 1'000;
   uint64_t custody_ms_max = 60'000; // what a peer may hold without an answer; then the link goes
+  quota_config quotas;
+  uint32_t delivery_attempts_max = 20;  // refusals that blame a request, until it is given up
+  uint64_t dead_letters_max = 10'000;   // then the oldest goes
+  memory_requests_ptr memory = nullptr; // null: it makes its own
   uint64_t ttl_ms_max = 30ULL * 24 * 3'600 * 1'000; // how long anything is wanted at most
+  link_policy kinds;
 };
 
 struct store_and_forward_state {
   static constexpr const char* name = "store-and-forward";
 
-  /// All that waits for one name (or, for replies, one node).
+  /// All that waits for one name (or, for replies, one node) over the same kinds of link.
   struct waiting_queue {
     uint32_t number = 0;
-    std::string name;
+    std::string name;                 // in the store
+    std::string target;               // where its requests go
+    std::string data_class;           // empty: the default class
     std::optional<node_uid> reply_to; // a queue of replies to this node
     bool named = false;               // its name is in the store
+    quota_account::owner owner;       // of what waits; no name: there is no quota
     uint64_t items = 0;               // in the store's queue
     uint64_t bytes = 0;
     uint64_t entering = 0; // items on their way into the store
@@ -66,6 +77,7 @@ struct store_and_forward_state {
     std::set<ledger::position> settled_while_loading;
     bool stalled = false;          // its service could not take the front; `available` wakes it
     uint64_t blocked_until_ms = 0; // refused for now; boot time
+    size_t marking = 0;            // steps under way that mark its requests as handed over
     size_t handed_over = 0;        // to its service, no receipt yet
     uint64_t latest_ms = 0;        // when the last of its items expires
     uint64_t demanded_ms = 0;      // a link is asked for until then, boot time; 0: it is not
@@ -105,6 +117,7 @@ struct store_and_forward_state {
     std::string id; // key in `ids`
     std::string target;
     uint64_t expires_ms = 0;
+    bool in_memory = false;
   };
 
   explicit store_and_forward_state(store_and_forward_actor::pointer self) : self(self) {}
@@ -113,7 +126,7 @@ struct store_and_forward_state {
   void recover();
   void recovered(const ledger::recovered& x);
   void edge_restarted();
-  void answer_unknown(const std::vector<std::string>& ids);
+  void answer_unknown(const std::vector<std::string>& ids, bool in_memory = false);
   /// Runs `work` now, or once the store has been read.
   void when_ready(std::function<void()> work);
 
@@ -122,13 +135,26 @@ struct store_and_forward_state {
   caf::result<std::vector<caf::error>> reply(batch x);
   caf::result<outcome_notice> outcome(const transaction_id& id);
   void receipts(const std::vector<receipt>& xs);
+  void service_refused(const flight& x, const std::string& why);
+  /// It may have reached its service and may run again, but not for ever.
+  void try_again(flight x);
+  /// It has not run, and waits for its service again.
+  void hold_again(flight x);
   void undelivered_again(const undelivered& x);
   void service_available(const std::string& service);
 
   // -- what peers send ----------------------------------------------------------------------------
   void received(link_actor link, uint64_t number, batch x, custody_report refused);
+  /// Splits a batch of both durabilities; true if it did.
+  bool keep_apart(const link_actor& link, uint64_t number, batch& x, custody_report& refused);
+  /// It has ended here before, or nobody can say: answered, not kept.
+  bool settled_in_memory(const request_header& x, custody_report& answer);
   void custody(uint64_t link, const custody_report& x);
   void refused_by_peer(flight x, const refusal& why);
+  /// Refused for now, in a way that blames the request: it is given up after so many.
+  void refused_for_now(flight x, const refusal& why);
+  /// Why a request with durability `none` is not taken; no error if it is.
+  caf::error check_in_memory(const request_header& x) const;
   void credit(uint64_t link, const credit_grant& x);
   void link_up(link_actor handle, link_info info);
   void link_down(uint64_t link);
@@ -145,29 +171,40 @@ struct store_and_forward_state {
 
   // -- queues -----------------------------------------------------------------------------------
   queue_ptr queue_for(const std::string& name);
-  queue_ptr reply_queue_for(const node_uid& uid);
+  /// Where a request waits for its target: with those of its data class, unless it is for here.
+  queue_ptr queue_for(const request_header& x);
+  queue_ptr reply_queue_for(const request_header& x);
   ledger::queue_ref reference(const queue_ptr& q);
   /// The item is in the store now and waits.
   void entered(const queue_ptr& q, ledger::waiting_item item);
   /// It does not wait any more.
   void left(const queue_ptr& q, const ledger::waiting_item& item);
-  /// Takes a place in the queue until `settle`; false if there is none.
-  bool reserve(const queue_ptr& q, size_t bytes);
-  static void settle(const queue_ptr& q, size_t bytes);
+  /// Takes a place in the queue until `settle`, or says which limit is reached; null: none.
+  const char* reserve(const queue_ptr& q, size_t bytes);
+  /// Answers `busy`, and counts it.
+  caf::error refused_at(const char* limit, const waiting_queue& q);
+  void settle(const queue_ptr& q, size_t bytes);
   /// The next hop has these.
   void settle_custody(std::vector<settled_item> items);
+  void settle_custody_in_memory(const settled_item& item);
+  /// The node that has this rpc must be reached for its reply.
+  void await_outcome(const settled_item& item);
   /// Nothing is sent from this queue before `until_ms` (boot time).
   void block(const queue_ptr& q, uint64_t until_ms);
   /// It is empty: it goes in a moment, unless it is used again.
   void may_forget(const waiting_queue& q);
   void forget_idle();
-  void pump(const queue_ptr& q);
+  /// Nothing less urgent than `priority_max` goes to a peer.
+  void pump(const queue_ptr& q, uint8_t priority_max = UINT8_MAX);
   void pump_all();
+  /// What waits for this node, the most urgent of all queues first.
+  void pump_towards(const peer_identity& node);
   void load_more(const queue_ptr& q);
   void loaded(const queue_ptr& q, std::vector<ledger::waiting_item> items, size_t asked);
   route route_of(const waiting_queue& q) const;
-  link_state* link_of(const route& x);
-  void transmit(const queue_ptr& q, link_state& link);
+  /// The best link to the node that this data class may use; null: none is up.
+  link_state* link_of(const route& x, const std::string& data_class = {});
+  void transmit(const queue_ptr& q, link_state& link, uint8_t priority_max);
   /// HLD 9.5: a revoked credential of this node sends nothing any more, also not what it signed
   /// before.
   void rights_shrank();
@@ -198,19 +235,39 @@ struct store_and_forward_state {
   /// Puts the item back in front of its queue.
   void put_back(const queue_ptr& q, ledger::waiting_item item);
 
+  /// Counts and bounds of the queues, at the start.
+  void prepare_queues();
+  /// Whose quota its items count against.
+  void assign_owner(waiting_queue& q) const;
+  /// Runs `work` once all steps sent to the store before are done.
+  void after_commits(std::function<void()> work);
+
+  // -- dead letters and what administrators ask ---------------------------------------------------
+  caf::result<queue_answer> administer(const queue_call& x);
+  caf::result<queue_answer> list_queue(const queue_call& x);
+  caf::result<queue_answer> show_queued(const transaction_id& id);
+  caf::result<queue_answer> drop_queued(const queue_call& x);
+  struct dropping;
+  void drop(const std::shared_ptr<dropping>& work, bool in_memory);
+  void dropped(dropping& x, bool in_memory);
+  caf::result<queue_answer> requeue(const transaction_id& id);
+  /// Reports it; the ledger has it.
+  void died(const transaction_id& id, const std::string& target, std::string_view why,
+            uint64_t count = 1);
+
   // -- time -------------------------------------------------------------------------------------
   uint64_t boot_ms() const { return config.node->time->boot_ms(); }
   void wake();
   /// Sees to the next wake-up.
   void arm();
   /// A request expires then.
-  void note_due(uint64_t expires_ms);
+  void note_due(uint64_t expires_ms, bool in_memory = false);
   void expire_due();
   struct due_request {
     std::string id;
     std::string source;
   };
-  void expire(const std::vector<due_request>& xs);
+  void expire(const std::vector<due_request>& xs, bool in_memory = false);
   void expired(uint64_t next_ms);
   void expiry_failed();
 
@@ -218,6 +275,16 @@ struct store_and_forward_state {
   /// Runs a step durably, then `done`; on an error `failed`.
   void commit(transaction_step step, std::function<void()> done,
               std::function<void(const caf::error&)> failed = nullptr);
+  /// The same on the ledger in memory, at once, or on the one on disk.
+  void commit_in(bool in_memory, transaction_step step, std::function<void()> done,
+                 std::function<void(const caf::error&)> failed = nullptr);
+  void commit_later_in(bool in_memory, transaction_step step);
+  /// Ledger in memory: this one has ended, only its id counts from now on.
+  void forget_in_memory(const std::string& key, uint64_t expires_ms);
+  void expire_in_memory();
+  /// After this actor has failed; the node's requests in memory are still there.
+  void recover_in_memory();
+  std::vector<std::string> dispatched_in_memory();
   /// A step nobody waits for: it shares the next commit; an error is logged.
   void commit_later(transaction_step step);
 
@@ -232,7 +299,10 @@ struct store_and_forward_state {
   std::vector<std::function<void()>> waiting_for_ready;
   std::vector<std::string> unknown_outcomes; // handed over before a crash
   uint64_t next_seq = 1;
-  uint64_t first_seq = 1;            // of this start; what is older may have been sent before
+  uint64_t first_seq = 1; // of this start; what is older may have been sent before
+  std::optional<quota_account> quotas;
+  uint64_t dead = 0;                 // dead letters listed
+  uint64_t memory_due_ms = 0;        // as next_due_ms, of the ledger in memory
   std::set<std::string> settling;    // by `ids` key: custody counted, not on disk yet
   std::set<std::string> sent_before; // by `ids` key: sent over a link that went without custody
   uint32_t next_queue = 1;
@@ -249,7 +319,7 @@ struct store_and_forward_state {
   wake_timer timer{60'000};
   std::map<std::string, queue_ptr> queues; // ordered, so that runs repeat
   std::map<uint64_t, link_state> links;
-  std::map<node_uid, uint64_t> links_by_uid;
+  std::map<node_uid, std::map<std::string, uint64_t>> links_by_uid; // by kind
   std::map<caf::actor_addr, uint64_t> links_by_address;
   std::map<std::string, awaited> awaiting;   // by target
   std::map<std::string, flight> handed_over; // to services, by `ids` key
@@ -264,7 +334,13 @@ struct store_and_forward_state {
     metrics::counter* expired = nullptr;
     metrics::counter* dead_letters = nullptr;
     metrics::counter* custody_timeouts = nullptr;
+    metrics::counter* dead_letters_dropped = nullptr;
+    metrics::counter* in_memory = nullptr;
     metrics::gauge* waiting = nullptr;
+    metrics::gauge* waiting_bytes = nullptr;
+    metrics::gauge* dead_letters_listed = nullptr;
+    metrics::gauge* memory_items = nullptr;
+    metrics::gauge* memory_bytes = nullptr;
   } counts;
 };
 

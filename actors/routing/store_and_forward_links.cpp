@@ -7,6 +7,7 @@
 #include "runtime/observe/log.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace rvi {
 
@@ -54,8 +55,8 @@ void store_and_forward_state::demand_link(waiting_queue& q, const route& x) {
     config.node->record(q.loaded.begin()->second.content->header.id, 7, q.reply_to.has_value(),
                         "setup data link");
   self->send(data_link, atom::setup_v,
-             setup_request{q.name, x.node ? x.node->address : std::string{}, x.network_addresses,
-                           true, until - boot_ms()});
+             setup_request{q.target, x.node ? x.node->address : std::string{}, x.network_addresses,
+                           true, until - boot_ms(), config.kinds.kinds_of(q.data_class)});
 }
 
 void store_and_forward_state::demand_link_for_replies(const std::string& target, awaited& x) {
@@ -68,7 +69,7 @@ void store_and_forward_state::demand_link_for_replies(const std::string& target,
   x.demanded_ms = until;
   self->send(data_link, atom::setup_v,
              setup_request{target, to.node ? to.node->address : std::string{}, to.network_addresses,
-                           false, until - boot_ms()});
+                           false, until - boot_ms(), config.kinds.kinds_of({})});
 }
 
 void store_and_forward_state::demand_links_for_replies() {
@@ -110,16 +111,37 @@ store_and_forward_state::queues_of(const peer_identity& node) {
   };
   for (auto& name : names_of(node.node_address))
     for_each_below(queues, name, take);
-  if (auto replies = queues.find("$reply/" + to_string(node.uid)); replies != queues.end())
-    take(*replies);
+  for_each_below(queues, "$reply/" + to_string(node.uid), take);
   return result;
+}
+
+store_and_forward_state::link_state*
+store_and_forward_state::link_of(const route& x, const std::string& data_class) {
+  if (!x.node)
+    return nullptr;
+  auto of_node = links_by_uid.find(x.node->uid);
+  if (of_node == links_by_uid.end())
+    return nullptr;
+  auto& allowed = config.kinds.kinds_of(data_class);
+  link_state* best = nullptr;
+  for (auto& [kind, number] : of_node->second) {
+    auto i = links.find(number);
+    if (i == links.end() || !config.kinds.place(allowed, kind))
+      continue;
+    auto& link = i->second;
+    // One that is told to close is the last choice, but nothing is asked for before it has ended.
+    if (!best || (best->closing && !link.closing)
+        || (best->closing == link.closing && config.kinds.better(allowed, kind, best->info.kind)))
+      best = &link;
+  }
+  return best;
 }
 
 void store_and_forward_state::link_up(link_actor handle, link_info info) {
   auto id = info.link;
-  auto known = links_by_uid.find(info.peer.uid);
-  auto old = known == links_by_uid.end() ? id : known->second;
-  links_by_uid[info.peer.uid] = id;
+  // Of each kind one; a node may have several kinds at once.
+  auto known = links_by_uid[info.peer.uid].emplace(info.kind, id).first;
+  auto old = std::exchange(known->second, id);
   links_by_address[handle->address()] = id;
   self->monitor(handle);
   auto& link = links[id];
@@ -151,8 +173,11 @@ void store_and_forward_state::link_down(uint64_t id) {
   links_by_address.erase(lost.handle->address());
   auto& peer = lost.info.peer;
   auto known = links_by_uid.find(peer.uid);
-  if (known != links_by_uid.end() && known->second == id)
-    links_by_uid.erase(known);
+  if (known != links_by_uid.end()) {
+    std::erase_if(known->second, [id](auto& of_kind) { return of_kind.second == id; });
+    if (known->second.empty())
+      links_by_uid.erase(known);
+  }
   // 14.1: a link error queues what was on its way again.
   for (auto& [key, x] : lost.in_flight) {
     landed(*x.queue, *x.item.content);
@@ -194,8 +219,7 @@ void store_and_forward_state::credit(uint64_t id, const credit_grant& x) {
   bool first = i->second.credit_envelopes == x.envelopes;
   if (!first && !std::exchange(i->second.starved, false))
     return;
-  for (auto& q : queues_of(i->second.info.peer))
-    pump(q);
+  pump_towards(peer_identity{i->second.info.peer});
 }
 
 // -- custody ------------------------------------------------------------------------------------
@@ -293,7 +317,8 @@ void store_and_forward_state::custody(uint64_t id, const custody_report& x) {
     if (!flown)
       continue;
     sent_before.erase(flown->item.id);
-    settled.push_back({flown->item.id, flown->queue->name, flown->item.content->header.expires_ms});
+    settled.push_back({flown->item.id, flown->queue->target, flown->item.content->header.expires_ms,
+                       flown->item.in_memory});
     left(flown->queue, flown->item);
     touched.insert(flown->queue);
   }
@@ -306,7 +331,21 @@ void store_and_forward_state::custody(uint64_t id, const custody_report& x) {
     pump(q);
 }
 
+void store_and_forward_state::await_outcome(const settled_item& item) {
+  auto& x = awaiting[item.target];
+  x.ids.insert(ledger::id_of(item.id));
+  x.latest_ms = std::max(x.latest_ms, item.expires_ms);
+  demand_link_for_replies(item.target, x); // the link may have gone meanwhile
+}
+
 void store_and_forward_state::settle_custody(std::vector<settled_item> items) {
+  std::erase_if(items, [this](auto& item) {
+    if (item.in_memory)
+      settle_custody_in_memory(item);
+    return item.in_memory;
+  });
+  if (items.empty())
+    return;
   auto owed = std::make_shared<std::vector<size_t>>();
   auto settled = std::make_shared<std::vector<settled_item>>(std::move(items));
   for (auto& item : *settled)
@@ -327,13 +366,8 @@ void store_and_forward_state::settle_custody(std::vector<settled_item> items) {
       [this, owed, settled](atom::committed) {
         for (auto& item : *settled)
           settling.erase(item.id);
-        for (auto i : *owed) {
-          auto& item = (*settled)[i];
-          auto& x = awaiting[item.target];
-          x.ids.insert(ledger::id_of(item.id));
-          x.latest_ms = std::max(x.latest_ms, item.expires_ms);
-          demand_link_for_replies(item.target, x); // the link may have gone meanwhile
-        }
+        for (auto i : *owed)
+          await_outcome((*settled)[i]);
       },
       [](const caf::error& err) { // it stays counted: what is on disk is sent after a restart
         log::error(component, "custody was not noted; it may be sent again",

@@ -72,23 +72,37 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
     config.node->trace->add_at(over->second.info.up_us, to_bytes(header.id), 10, header.is_reply(),
                                "data link available");
   }
+  if (keep_apart(link, number, x, refused))
+    return;
   counts.received->add(x.size());
+  bool in_memory = !x.empty() && x.front()->header.in_memory();
   auto table = config.node->routing->load();
   auto xs = std::make_shared<arrivals>();
   std::map<waiting_queue*, size_t> dispatching;
   std::set<std::string> refused_channels;
   for (auto& content : x) {
     auto& header = content->header;
-    auto q = queue_for(header.target);
+    auto q = header.is_reply() ? queue_for(header.target) : queue_for(header);
     // What is refused for now takes the later ones of its channel with it.
     auto channel = channel_of(*content);
     bool overtakes = !channel.empty() && refused_channels.count(channel) > 0;
-    if (!header.is_reply() && (overtakes || !reserve(q, content->size()))) {
-      refused_channels.insert(std::move(channel));
-      refused.refused.push_back({header.id, false,
-                                 caf::make_error(ec::busy, "too much waits for " + q->name), false,
-                                 config.retry_ms});
+    if (in_memory && settled_in_memory(header, refused))
       continue;
+    if (in_memory && !header.is_reply())
+      if (auto err = check_in_memory(header)) {
+        refused.refused.push_back({header.id, false, std::move(err), true, 0});
+        continue;
+      }
+    if (!header.is_reply()) {
+      auto limit = overtakes                                 ? "channel"
+                   : in_memory && !config.memory->has_room() ? "memory"
+                                                             : reserve(q, content->size());
+      if (limit) {
+        refused_channels.insert(std::move(channel));
+        refused.refused.push_back(
+          {header.id, false, refused_at(limit, *q), false, config.retry_ms});
+        continue;
+      }
     }
     auto ref = reference(q);
     bool dispatch = false;
@@ -99,7 +113,7 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
       ref.idempotent = service->second.idempotent;
       ++dispatching[q.get()];
     }
-    note_due(header.expires_ms);
+    note_due(header.expires_ms, in_memory);
     config.node->record(header.id, 13, header.is_reply(), "received");
     xs->push_back({content, q, std::move(ref), next_seq++, dispatch});
   }
@@ -126,18 +140,23 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
       if (header.is_reply()) {
         if (e.replied == ledger::replied::late)
           counts.late_replies->add();
-        ended("rpc:" + header.source, header.id);
+        ended((header.report ? "message:" : "rpc:") + header.source, header.id);
         if (e.replied != ledger::replied::ended)
           continue;
         gone(header.id, e.left);
-        ledger::waiting_item item{at, ledger::originated_key(header.id), nullptr,
-                                  ledger::notice_of_reply(*e.content), 0};
+        ledger::waiting_item item{at,      ledger::originated_key(header.id),
+                                  nullptr, ledger::notice_of_reply(*e.content),
+                                  0,       header.in_memory()};
         entered(e.queue, item);
         announce_outcome(e.queue, std::move(item));
         continue;
       }
-      ledger::waiting_item item{at, ledger::inbound_key(header.id), e.content, std::nullopt,
-                                e.content->size()};
+      ledger::waiting_item item{at,
+                                ledger::inbound_key(header.id),
+                                e.content,
+                                std::nullopt,
+                                e.content->size(),
+                                header.in_memory()};
       if (e.received == ledger::received::dispatched) {
         dispatched[e.queue].push_back(std::move(item));
       } else if (e.received == ledger::received::stored) {
@@ -164,7 +183,7 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
     }
     self->send(link, atom::custody_v, std::move(*report_refused));
   };
-  commit(std::move(step), std::move(done), std::move(failed));
+  commit_in(in_memory, std::move(step), std::move(done), std::move(failed));
 }
 
 std::string store_and_forward_state::status() const {

@@ -4,11 +4,13 @@
 // a local service.
 
 #include "actors/routing/store_and_forward.hpp"
+#include "messages/name.hpp"
 #include "messages/wire/batch.hpp"
 #include "messages/wire/frame.hpp"
 #include "runtime/json/json.hpp"
 #include "runtime/observe/log.hpp"
 
+#include <algorithm>
 #include <cassert>
 
 namespace rvi {
@@ -17,6 +19,7 @@ namespace {
 
 constexpr const char* component = "store-and-forward";
 constexpr size_t transmit_items_max = 512;
+constexpr uint8_t priority_last = 7;
 
 /// Nothing is in memory, or something more urgent is not.
 bool front_is_on_disk(const store_and_forward_state::waiting_queue& q) {
@@ -31,14 +34,26 @@ store_and_forward_state::queue_ptr store_and_forward_state::queue_for(const std:
     q = std::make_shared<waiting_queue>();
     q->number = next_queue++;
     q->name = name;
+    auto parts = split_queue_name(name);
+    q->target = std::move(parts.target);
+    q->data_class = std::move(parts.data_class);
+    assign_owner(*q);
     may_forget(*q); // it may never get an item
   }
   return q;
 }
 
-store_and_forward_state::queue_ptr store_and_forward_state::reply_queue_for(const node_uid& uid) {
-  auto q = queue_for("$reply/" + to_string(uid));
-  q->reply_to = uid;
+store_and_forward_state::queue_ptr store_and_forward_state::queue_for(const request_header& x) {
+  if (!config.kinds.has(x.data_class) || is_below(x.target, config.node->node_address))
+    return queue_for(x.target);
+  return queue_for(queue_name(x.target, x.data_class));
+}
+
+store_and_forward_state::queue_ptr
+store_and_forward_state::reply_queue_for(const request_header& x) {
+  auto name = "$reply/" + to_string(x.id.origin);
+  auto q = queue_for(config.kinds.has(x.data_class) ? queue_name(name, x.data_class) : name);
+  q->reply_to = x.id.origin;
   return q;
 }
 
@@ -48,12 +63,19 @@ ledger::queue_ref store_and_forward_state::reference(const queue_ptr& q) {
 }
 
 void store_and_forward_state::entered(const queue_ptr& q, ledger::waiting_item item) {
-  q->named = true;
   ++q->items;
   q->bytes += item.bytes;
   counts.waiting->add(1);
+  counts.waiting_bytes->add(double(item.bytes));
+  if (!q->owner.name.empty() && item.bytes > 0)
+    quotas->count(q->owner, 1, item.bytes);
   if (item.content)
     q->latest_ms = std::max(q->latest_ms, item.content->header.expires_ms);
+  if (item.in_memory) {
+    q->loaded.emplace(item.at, std::move(item));
+    return;
+  }
+  q->named = true;
   q->changed_while_loading = true;
   if (q->loading)
     q->entered_while_loading
@@ -74,6 +96,9 @@ void store_and_forward_state::left(const queue_ptr& q, const ledger::waiting_ite
   --q->items;
   q->bytes -= std::min<uint64_t>(q->bytes, item.bytes);
   counts.waiting->add(-1);
+  counts.waiting_bytes->add(-double(item.bytes));
+  if (!q->owner.name.empty() && item.bytes > 0)
+    quotas->leave(q->owner, item.bytes);
   q->in_flight.erase(item.at);
   q->loaded.erase(item.at);
   if (q->loading)
@@ -89,33 +114,27 @@ void store_and_forward_state::put_back(const queue_ptr& q, ledger::waiting_item 
   q->loaded.emplace(item.at, std::move(item));
 }
 
-bool store_and_forward_state::reserve(const queue_ptr& q, size_t bytes) {
+const char* store_and_forward_state::reserve(const queue_ptr& q, size_t bytes) {
   if (q->items + q->entering >= config.items_per_queue_max
       || q->bytes + q->entering_bytes >= config.bytes_per_queue_max)
-    return false;
+    return "queue";
+  if (!q->owner.name.empty() && !quotas->enter(q->owner, bytes))
+    return q->owner.service ? "service" : "node";
   ++q->entering;
   q->entering_bytes += bytes;
-  return true;
+  return nullptr;
 }
 
 void store_and_forward_state::settle(const queue_ptr& q, size_t bytes) {
   --q->entering;
   q->entering_bytes -= bytes;
+  if (!q->owner.name.empty())
+    quotas->leave(q->owner, bytes);
 }
 
 route store_and_forward_state::route_of(const waiting_queue& q) const {
   auto table = config.node->routing->load();
-  return q.reply_to ? table->resolve_node(*q.reply_to, q.name) : table->resolve(q.name);
-}
-
-store_and_forward_state::link_state* store_and_forward_state::link_of(const route& x) {
-  if (!x.node)
-    return nullptr;
-  auto i = links_by_uid.find(x.node->uid);
-  if (i == links_by_uid.end())
-    return nullptr;
-  auto j = links.find(i->second);
-  return j == links.end() ? nullptr : &j->second;
+  return q.reply_to ? table->resolve_node(*q.reply_to, q.target) : table->resolve(q.target);
 }
 
 void store_and_forward_state::pump_all() {
@@ -127,7 +146,14 @@ void store_and_forward_state::pump_all() {
     pump(q);
 }
 
-void store_and_forward_state::pump(const queue_ptr& q) {
+void store_and_forward_state::pump_towards(const peer_identity& node) {
+  auto waiting = queues_of(node);
+  for (uint8_t priority = 0; priority <= priority_last; ++priority)
+    for (auto& q : waiting)
+      pump(q, priority);
+}
+
+void store_and_forward_state::pump(const queue_ptr& q, uint8_t priority_max) {
   if (!ready || q->items == q->in_flight.size())
     return;
   if (q->blocked_until_ms > boot_ms())
@@ -151,7 +177,7 @@ void store_and_forward_state::pump(const queue_ptr& q) {
       return;
     }
   }
-  auto link = link_of(to);
+  auto link = link_of(to, q->data_class);
   if (!link) {
     demand_link(*q, to);
     return;
@@ -161,7 +187,7 @@ void store_and_forward_state::pump(const queue_ptr& q) {
   if (front_is_on_disk(*q))
     load_more(q);
   else
-    transmit(q, *link);
+    transmit(q, *link, priority_max);
 }
 
 void store_and_forward_state::load_more(const queue_ptr& q) {
@@ -218,20 +244,22 @@ void store_and_forward_state::loaded(const queue_ptr& q, std::vector<ledger::wai
 
 // -- towards a peer -----------------------------------------------------------------------------
 
-void store_and_forward_state::transmit(const queue_ptr& q, link_state& link) {
+void store_and_forward_state::transmit(const queue_ptr& q, link_state& link, uint8_t priority_max) {
   batch going;
   auto now = boot_ms();
   // What travels in one frame is kept or refused together and cannot overtake.
   wire::frame_filler frame{
     std::min<uint64_t>(link.info.peer.frame_bytes_max, wire::frame_bytes_max_default)};
-  std::set<std::string> channels; // of the frame being filled
+  // Of the frame being filled; the peer keeps what is in memory apart from the rest.
+  std::map<std::string, bool> channels;
   for (auto i = q->loaded.begin(); i != q->loaded.end() && going.size() < transmit_items_max;) {
     auto& item = i->second;
-    if (!item.content)
+    if (!item.content || item.at.priority > priority_max)
       break;
     auto channel = channel_of(*item.content);
     bool next_frame = frame.begins(*item.content);
-    bool together = !next_frame && channels.count(channel) != 0;
+    auto before = next_frame ? channels.end() : channels.find(channel);
+    bool together = before != channels.end() && before->second == item.in_memory;
     if (!channel.empty() && q->channels.count(channel) && !together) {
       ++i; // its turn comes with the custody of those before it
       continue;
@@ -250,6 +278,7 @@ void store_and_forward_state::transmit(const queue_ptr& q, link_state& link) {
     q->in_flight.insert(item.at);
     config.node->record(header.id, 11, header.is_reply(), "transmit");
     auto key = std::pair{header.id, header.is_reply()};
+    bool in_memory = item.in_memory;
     take_in_flight(link, key); // there is none; a count that is off would close the link
     if (link.in_flight.empty())
       link.progress_ms = now;
@@ -257,7 +286,7 @@ void store_and_forward_state::transmit(const queue_ptr& q, link_state& link) {
     link.in_flight[key] = {q, std::move(item)};
     if (!channel.empty()) {
       ++q->channels[channel];
-      channels.insert(channel);
+      channels.emplace(channel, in_memory);
     }
     i = q->loaded.erase(i);
   }
@@ -268,7 +297,7 @@ void store_and_forward_state::transmit(const queue_ptr& q, link_state& link) {
   bool more = going.size() == transmit_items_max;
   self->send(link.handle, atom::transmit_v, std::move(going));
   if (more || front_is_on_disk(*q))
-    pump(q);
+    pump(q, priority_max);
 }
 
 void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
@@ -276,22 +305,24 @@ void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
   config.node->record(why.id, 11, why.reply, "refused: " + describe(why.reason));
   if (!why.permanent) {
     block(queue, boot_ms() + std::max<uint64_t>(why.retry_after_ms, config.retry_ms));
-    put_back(queue, std::move(item));
+    refused_for_now(std::move(x), why);
     return;
   }
   left(queue, item);
   if (why.reply) {
     log::warning(component, "a peer refused a reply",
                  {{"id", to_string(why.id)}, {"reason", describe(why.reason)}});
-    settle_custody({settled_item{item.id, queue->name, 0}});
+    settle_custody(
+      {settled_item{item.id, queue->target, item.content->header.expires_ms, item.in_memory}});
     return;
   }
   auto key = item.id;
   // Refused after it was sent once before: that one may have arrived and been run. Its reply, or
   // its timeout, ends it.
-  bool rpc = item.content->header.kind == request_kind::rpc;
-  if (sent_before.erase(key) > 0 && rpc) {
-    settle_custody({settled_item{key, queue->name, item.content->header.expires_ms}});
+  bool told = item.content->header.owes_outcome();
+  if (sent_before.erase(key) > 0 && told) {
+    settle_custody(
+      {settled_item{key, queue->target, item.content->header.expires_ms, item.in_memory}});
     return;
   }
   auto source = queue_for(item.content->header.source);
@@ -305,22 +336,61 @@ void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
   bool timeout = code_of(why.reason) == ec::timeout;
   std::string status = timeout ? "timeout" : "refused";
   std::string detail = timeout ? "no" : text.take();
+  // Nobody else would know of a message that was refused.
+  bool listed = !timeout && !item.in_memory && item.content->header.kind == request_kind::message;
   auto ended = std::make_shared<bool>(false);
-  ledger::waiting_item outcome{{item.at.priority, seq}, key, nullptr, std::nullopt, 0};
-  commit(
+  ledger::waiting_item outcome{{item.at.priority, seq}, key, nullptr, std::nullopt, 0,
+                               item.in_memory};
+  auto now = clock->now_ms();
+  commit_in(
+    item.in_memory,
     [=](transaction& t) -> caf::error {
-      auto result = ledger::end(t, key, status, detail, ref, seq);
+      auto result = listed ? ledger::end_dead(t, key, detail, ref, seq, now)
+                           : ledger::end(t, key, status, detail, ref, seq);
       if (!result)
         return std::move(result.error());
       *ended = *result;
       return {};
     },
-    [this, source, outcome, rpc, ended] {
-      if (!rpc || !*ended)
+    [this, source, outcome, told, listed, ended, content = item.content, detail] {
+      if (!*ended)
         return;
+      if (listed)
+        died(content->header.id, content->header.target, detail);
+      if (!told) {
+        if (outcome.in_memory)
+          forget_in_memory(outcome.id, 0);
+        return;
+      }
       entered(source, outcome);
       announce_outcome(source, outcome);
     });
+}
+
+void store_and_forward_state::refused_for_now(flight x, const refusal& why) {
+  auto code = code_of(why.reason);
+  bool blamed = code != ec::busy && code != ec::store_full && code != ec::store_failed
+                && code != ec::shutting_down && code != ec::link_down && !why.reply
+                && why.reason != caf::error{};
+  if (!blamed)
+    return put_back(x.queue, std::move(x.item));
+  auto attempts = std::make_shared<uint32_t>(0);
+  commit_in(
+    x.item.in_memory,
+    [attempts, id = x.item.id](transaction& t) -> caf::error {
+      auto n = ledger::refused_again(t, id);
+      if (!n)
+        return std::move(n.error());
+      *attempts = *n;
+      return {};
+    },
+    [this, x, why = why, attempts]() mutable {
+      if (*attempts < config.delivery_attempts_max)
+        return put_back(x.queue, std::move(x.item));
+      why.permanent = true;
+      refused_by_peer(std::move(x), why);
+    },
+    [this, x](const caf::error&) { put_back(x.queue, x.item); });
 }
 
 // -- towards a local service --------------------------------------------------------------------
@@ -345,37 +415,50 @@ void store_and_forward_state::dispatch(const queue_ptr& q) {
 void store_and_forward_state::dispatch_marked(const queue_ptr& q,
                                               std::vector<ledger::waiting_item> items) {
   auto table = config.node->routing->load();
-  auto service = table->local.find(table->find_local(q->name));
+  auto service = table->local.find(table->find_local(q->target));
   bool idempotent = service != table->local.end() && service->second.idempotent;
-  auto kept = std::make_shared<std::vector<bool>>();
+  auto kept = std::make_shared<std::vector<bool>>(items.size());
   auto shared = std::make_shared<std::vector<ledger::waiting_item>>(std::move(items));
-  commit(
-    [shared, kept, idempotent](transaction& t) -> caf::error {
-      kept->clear();
-      for (auto& item : *shared) {
-        auto marked = ledger::dispatch(t, item.id, idempotent);
-        if (!marked)
-          return std::move(marked.error());
-        kept->push_back(*marked);
-      }
-      return {};
-    },
-    [this, q, shared, kept] {
-      std::vector<ledger::waiting_item> going;
-      for (size_t i = 0; i < shared->size(); ++i) {
-        auto& item = (*shared)[i];
-        left(q, item);
-        if ((*kept)[i])
-          going.push_back(std::move(item));
-      }
-      hand_over(q, std::move(going));
-      pump(q);
-    },
-    [this, q, shared](const caf::error&) {
-      block(q, boot_ms() + config.retry_ms);
-      for (auto& item : *shared)
-        put_back(q, std::move(item));
-    });
+  auto mark = [shared, kept, idempotent](transaction& t, bool in_memory) -> caf::error {
+    for (size_t i = 0; i < shared->size(); ++i) {
+      if ((*shared)[i].in_memory != in_memory)
+        continue;
+      auto marked = ledger::dispatch(t, (*shared)[i].id, idempotent);
+      if (!marked)
+        return std::move(marked.error());
+      (*kept)[i] = *marked;
+    }
+    return {};
+  };
+  auto done = [this, q, shared, kept, mark] {
+    --q->marking;
+    if (!config.memory->unused())
+      (void)config.memory->run([mark](transaction& t) { return mark(t, true); });
+    std::vector<ledger::waiting_item> going;
+    for (size_t i = 0; i < shared->size(); ++i) {
+      auto& item = (*shared)[i];
+      left(q, item);
+      if ((*kept)[i])
+        going.push_back(std::move(item));
+    }
+    hand_over(q, std::move(going));
+    pump(q);
+  };
+  auto failed = [this, q, shared](const caf::error&) {
+    --q->marking;
+    block(q, boot_ms() + config.retry_ms);
+    for (auto& item : *shared)
+      put_back(q, std::move(item));
+  };
+  // What is in memory only needs no commit, but must not overtake what does.
+  bool durable = q->marking > 0 || std::any_of(shared->begin(), shared->end(), [](auto& item) {
+                   return !item.in_memory;
+                 });
+  ++q->marking;
+  if (durable)
+    commit([mark](transaction& t) { return mark(t, false); }, std::move(done), std::move(failed));
+  else
+    done();
 }
 
 std::optional<store_and_forward_state::flight>
@@ -412,6 +495,7 @@ void store_and_forward_state::announce_outcome(const queue_ptr& q, ledger::waiti
   auto key = item.id;
   auto id = ledger::id_of(key);
   auto notice = item.notice;
+  bool in_memory = item.in_memory;
   if (handed_over.emplace(key, flight{q, std::move(item)}).second)
     ++q->handed_over;
   if (!edge) {
@@ -430,6 +514,11 @@ void store_and_forward_state::announce_outcome(const queue_ptr& q, ledger::waiti
     *found = std::move(*x);
     return {};
   };
+  if (in_memory) {
+    if (!config.memory->run(step) && *found)
+      self->send(edge, atom::outcome_v, std::vector<outcome_notice>{std::move(**found)});
+    return;
+  }
   self->request(config.store, caf::infinite, atom::read_v, std::move(step))
     .then(
       [this, found](atom::done) {

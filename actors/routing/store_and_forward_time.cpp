@@ -43,6 +43,8 @@ void store_and_forward_state::wake() {
     forget_idle();
   if (next_due_ms != 0 && next_due_ms <= after && expire_again_ms <= now)
     expire_due();
+  if (memory_due_ms != 0 && memory_due_ms <= after)
+    expire_in_memory();
   if (std::max(before, after) - std::min(before, after) >= clock_moved_ms)
     routes_changed(); // what waits may need its links for longer
   arm();
@@ -56,6 +58,10 @@ void store_and_forward_state::arm() {
     auto left = next_due_ms > own ? next_due_ms - own : 0;
     next = std::max(now + left, expire_again_ms);
   }
+  if (memory_due_ms != 0 && ready) {
+    auto own = clock->now_ms();
+    next = std::min(next, now + (memory_due_ms > own ? memory_due_ms - own : 0));
+  }
   if (!blocked.empty())
     next = std::min(next, blocked.begin()->first);
   if (!custody_due.empty())
@@ -66,8 +72,13 @@ void store_and_forward_state::arm() {
     timer.arm(self, now, next);
 }
 
-void store_and_forward_state::note_due(uint64_t expires_ms) {
+void store_and_forward_state::note_due(uint64_t expires_ms, bool in_memory) {
   auto sooner = [expires_ms](uint64_t x) { return x == 0 ? expires_ms : std::min(x, expires_ms); };
+  if (in_memory) {
+    if (auto before = std::exchange(memory_due_ms, sooner(memory_due_ms)); memory_due_ms != before)
+      arm();
+    return;
+  }
   if (expiring)
     due_while_expiring_ms = sooner(due_while_expiring_ms);
   auto before = std::exchange(next_due_ms, sooner(next_due_ms));
@@ -166,7 +177,7 @@ void store_and_forward_state::expiry_failed() {
   arm();
 }
 
-void store_and_forward_state::expire(const std::vector<due_request>& xs) {
+void store_and_forward_state::expire(const std::vector<due_request>& xs, bool in_memory) {
   struct work {
     std::string id;
     queue_ptr source;
@@ -196,24 +207,39 @@ void store_and_forward_state::expire(const std::vector<due_request>& xs) {
     *next = *first;
     return {};
   };
-  auto done = [this, items, next] {
+  auto done = [this, items, next, in_memory] {
     for (auto& x : *items) {
       auto id = ledger::id_of(x.id);
       gone(id, x.result.left);
       ended(x.result.target, id);
       if (auto late = take_handed_over(x.id); late && late->item.content)
         pump(late->queue);
+      if (x.result.buried && dead > 0)
+        counts.dead_letters_listed->set(double(--dead));
+      if (x.result.died && !in_memory)
+        died(id, x.result.target, "handed over, never confirmed");
+      if (in_memory && !x.result.notify)
+        forget_in_memory(x.id, 0);
       if (x.result.notify) {
         counts.expired->add();
         config.node->record(id, 20, true, "timeout");
-        ledger::waiting_item outcome{{x.result.priority, x.seq}, x.id, nullptr, std::nullopt, 0};
+        ledger::waiting_item outcome{
+          {x.result.priority, x.seq}, x.id, nullptr, std::nullopt, 0, in_memory};
         entered(x.source, outcome);
         announce_outcome(x.source, std::move(outcome));
       }
     }
-    expired(next->value_or(0));
+    if (in_memory)
+      memory_due_ms = next->value_or(0);
+    else
+      expired(next->value_or(0));
   };
-  commit(std::move(step), std::move(done), [this](const caf::error&) { expiry_failed(); });
+  commit_in(in_memory, std::move(step), std::move(done), [this, in_memory](const caf::error&) {
+    if (in_memory)
+      memory_due_ms = clock->now_ms() + config.retry_ms;
+    else
+      expiry_failed();
+  });
 }
 
 } // namespace rvi

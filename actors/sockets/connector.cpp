@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -131,6 +132,10 @@ std::optional<std::string> binary_address(std::string host, uint16_t port) {
     return std::string(reinterpret_cast<const char*>(&v4), sizeof v4);
   }
   sockaddr_in6 v6{};
+  if (auto zone = host.find('%'); zone != host.npos) {
+    v6.sin6_scope_id = if_nametoindex(host.c_str() + zone + 1);
+    host.resize(zone);
+  }
   if (inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) != 1)
     return std::nullopt;
   v6.sin6_family = AF_INET6;
@@ -258,6 +263,14 @@ void connector_state::try_next(uint64_t id) {
     }
     int one = 1;
     ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    auto& device = d.request.device;
+    if (!device.empty()
+        && ::setsockopt(fd.get(), SOL_SOCKET, SO_BINDTODEVICE, device.c_str(),
+                        socklen_t(device.size() + 1))
+             != 0) {
+      d.detail = device + ": " + std::strerror(errno);
+      continue;
+    }
     if (::connect(fd.get(), generic, socklen_t(address.size())) == 0) {
       answer(d, std::move(fd), printable(address));
       dials.erase(id);

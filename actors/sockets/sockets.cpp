@@ -127,6 +127,28 @@ listening_socket::~listening_socket() {
     ::unlink(path.c_str());
 }
 
+std::optional<ip_address> local_address(int fd) {
+  sockaddr_storage bound{};
+  socklen_t size = sizeof bound;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size) != 0)
+    return std::nullopt;
+  ip_address result;
+  if (bound.ss_family == AF_INET) {
+    std::memcpy(result.bytes.data(), &reinterpret_cast<sockaddr_in&>(bound).sin_addr, 4);
+    return result;
+  }
+  if (bound.ss_family != AF_INET6)
+    return std::nullopt;
+  auto& v6 = reinterpret_cast<sockaddr_in6&>(bound).sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&v6)) {
+    std::memcpy(result.bytes.data(), v6.s6_addr + 12, 4);
+    return result;
+  }
+  result.v6 = true;
+  std::memcpy(result.bytes.data(), &v6, 16);
+  return result;
+}
+
 expected<listening_socket_ptr> listen_tcp(const std::string& address, uint16_t port) {
   auto where = address + " port " + std::to_string(port);
   auto literal = address == "localhost" ? std::string{"127.0.0.1"} : without_brackets(address);

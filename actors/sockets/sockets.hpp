@@ -8,6 +8,7 @@
 
 #pragma once
 
+#include "actors/sockets/ip.hpp"
 #include "messages/actors.hpp"
 #include "runtime/error.hpp"
 
@@ -90,12 +91,16 @@ private:
   std::shared_ptr<class accepting_place> place_;
 };
 
+/// The address at this end of a connection; nothing for other sockets.
+std::optional<ip_address> local_address(int fd);
+
 /// One TCP connection wanted.
 struct dial_request {
   uint64_t number = 0; // the caller's own
   std::string host;    // IP literal, with or without brackets, or a name
   uint16_t port = 0;
   uint64_t timeout_ms = 10'000; // for all addresses of the name together
+  std::string device = {};      // over this network interface only; empty: as the system routes
 };
 
 /// What a handler in the loop made of one address. INTERNAL to the connector.

@@ -20,22 +20,26 @@ namespace rvi {
 
 /// The tables of a node's store. Append only: the order is part of the store format.
 enum class table : uint8_t {
-  meta,        // format, epoch and other single values
-  records,     // requests and replies
-  ids,         // ids already seen
-  queue,       // what waits, in order of delivery
-  due,         // what expires, in order of time
-  names,       // service names and their ids
-  dispatched,  // handed over, receipt outstanding
-  nodes,       // what is known about other nodes
-  known_nodes, // nodes met before and their services
+  meta,          // format, epoch and other single values
+  records,       // requests and replies
+  ids,           // ids already seen
+  queue,         // what waits, in order of delivery
+  due,           // what expires, in order of time
+  names,         // service names and their ids
+  dispatched,    // handed over, receipt outstanding
+  nodes,         // what is known about other nodes
+  known_nodes,   // nodes met before and their services
+  dead,          // dead letters, in order of time
+  subscriptions, // to metrics, by service
+  retained,      // metrics that outlive a restart
 };
 
 /// The names of the tables in LMDB, in the order of `table`.
-inline constexpr std::array<const char*, 9> table_names = {
-  "meta", "records", "ids", "queue", "due", "names", "dispatched", "nodes", "known_nodes",
+inline constexpr std::array<const char*, 12> table_names = {
+  "meta",       "records", "ids",         "queue", "due",           "names",
+  "dispatched", "nodes",   "known_nodes", "dead",  "subscriptions", "retained",
 };
-static_assert(table_names.size() == static_cast<size_t>(table::known_nodes) + 1);
+static_assert(table_names.size() == static_cast<size_t>(table::retained) + 1);
 
 inline const char* to_string(table x) {
   auto i = static_cast<size_t>(x);

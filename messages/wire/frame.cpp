@@ -110,7 +110,7 @@ expected<std::optional<std::string_view>> frame_reader::next() {
 caf::error check_frame(std::string_view bytes, const frame_limits& limits) {
   field_scanner scanner{bytes};
   auto content = scanner.next();
-  if (!content || content->wire_type != 2 || content->number > Frame::kCloneTokenKept
+  if (!content || content->wire_type != 2 || content->number > Frame::kMetricValues
       || scanner.next() || scanner.failed())
     return malformed("a frame without exactly one known content");
   switch (content->number) {
@@ -130,6 +130,14 @@ caf::error check_frame(std::string_view bytes, const frame_limits& limits) {
       return check_list(content->content, 1, limits.credentials_max, "credentials");
     case Frame::kRevocations:
       return check_list(content->content, 1, limits.serials_max, "revocation lists");
+    case Frame::kMetricSubscriptions:
+      if (auto err = check_list(content->content, 2, limits.metric_subscriptions_max,
+                                "subscriptions to metrics"))
+        return err;
+      return check_list(content->content, 3, limits.metric_subscriptions_max,
+                        "ended subscriptions to metrics");
+    case Frame::kMetricValues:
+      return check_list(content->content, 1, limits.metric_values_max, "metrics");
     default:
       return {};
   }

@@ -27,6 +27,8 @@ struct frame_limits {
   size_t custody_entries_max = 2'048;
   size_t credentials_max = 4;
   size_t serials_max = 64;
+  size_t metric_subscriptions_max = 1'024;
+  size_t metric_values_max = 4'096;
 };
 
 /// Appends length and frame.

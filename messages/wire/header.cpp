@@ -29,6 +29,7 @@ void log_fatal_only(google::protobuf::LogLevel level, const char* file, int line
 [[maybe_unused]] const auto previous_log_handler = google::protobuf::SetLogHandler(log_fatal_only);
 
 constexpr uint32_t header_version = 1;
+constexpr uint32_t flag_report = 1;
 constexpr uint32_t on_behalf_of_field = 15;
 // See ascending_and_known.
 constexpr std::string_view header_wire_types = "022200220202022000222";
@@ -65,7 +66,7 @@ const char* broken_rule(const RequestHeader& x) {
     return "unknown header version";
   if (x.kind() < RPC || x.kind() > ERROR)
     return "unknown request kind";
-  if (x.flags() != 0)
+  if (x.flags() > flag_report || (x.flags() != 0 && x.kind() == RPC))
     return "unknown flag";
   if (x.durability() != FULL && x.durability() != NONE)
     return "unknown durability";
@@ -112,7 +113,9 @@ std::string encode_header(const request_header& x) {
   y.set_content_type(x.content_type);
   y.set_priority(x.priority);
   y.set_channel(x.channel);
+  y.set_durability(static_cast<Durability>(x.durability));
   y.set_data_class(x.data_class);
+  y.set_flags(x.report ? flag_report : 0);
   y.set_version(header_version);
   y.set_settled_below(x.settled_below);
   y.set_request_hash(x.request_hash);
@@ -145,7 +148,9 @@ expected<request_header> decode_header(std::string_view x) {
   result.content_type = std::move(*y.mutable_content_type());
   result.priority = y.priority();
   result.channel = std::move(*y.mutable_channel());
+  result.durability = static_cast<durability>(y.durability());
   result.data_class = std::move(*y.mutable_data_class());
+  result.report = (y.flags() & flag_report) != 0;
   result.settled_below = y.settled_below();
   result.request_hash = std::move(*y.mutable_request_hash());
   result.target_uid = std::move(*y.mutable_target_uid());

@@ -248,6 +248,18 @@ void append_availability(std::string& out, const availability_report& x) {
   out += "}}";
 }
 
+void append_metric(std::string& out, const metric_value& x) {
+  out += R"({"jsonrpc":"2.0","method":"metric","params":{"target":)";
+  json::append_string(out, x.topic);
+  out += R"(,"value":)";
+  out += x.value;
+  out += R"(,"published_ms":)";
+  append_number(out, x.published_ms);
+  out += R"(,"source":)";
+  json::append_string(out, x.source);
+  out += "}}";
+}
+
 std::string refusal_in(int status, std::string_view body) {
   auto text = json::parse(body);
   auto error = text ? text->root()["error"] : json::value{};

@@ -98,6 +98,8 @@ caf::error append_reply(std::string& out, uint64_t id, const outcome_notice& x);
 
 /// HLD 10.2: a report on availability, as a notification: it is not answered.
 void append_availability(std::string& out, const availability_report& x);
+/// HLD 6.1.3: a value for a subscriber, as a notification.
+void append_metric(std::string& out, const metric_value& x);
 
 /// What an HTTP service answered to a POST of ours: nothing if it took it, else the error object.
 std::string refusal_in(int status, std::string_view body);

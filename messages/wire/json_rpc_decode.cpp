@@ -6,6 +6,7 @@
 #include "messages/revocation.hpp"
 #include "messages/wire/json_rpc.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -17,6 +18,8 @@ constexpr size_t id_bytes_max = 256;
 constexpr size_t fields_max = 32;
 constexpr size_t text_bytes_max = 2'048;
 constexpr size_t channel_bytes_max = 128;
+constexpr size_t data_class_bytes_max = 128;
+constexpr uint64_t queue_page_max = 1'000;
 constexpr size_t error_bytes_max = size_t{64} << 10;
 constexpr uint32_t priority_max = 7;
 constexpr uint64_t seconds_below = 100'000'000'000; // a timeout below this is in seconds
@@ -160,6 +163,19 @@ void read_methods(fields& in, const limits& bounds, register_service_call& out) 
     out.methods.push_back(method_name(in, x));
 }
 
+/// "full" or "none"; full if it is not given.
+durability read_durability(fields& in, std::string_view name) {
+  auto x = in.take({name});
+  if (!x)
+    return durability::full;
+  auto text = in.text_of(x, name);
+  if (text == to_string(durability::none))
+    return durability::none;
+  if (text != to_string(durability::full))
+    in.fail(std::string(name) + " must be \"full\" or \"none\"");
+  return durability::full;
+}
+
 /// Figure 6: {"service":{"name","methods","address"}}.
 result register_nested(const context& at, json::value service) {
   register_service_call x;
@@ -168,6 +184,7 @@ result register_nested(const context& at, json::value service) {
   x.network_address = inner.text({"address", "network_address"}, false);
   read_methods(inner, at.bounds, x);
   x.idempotent = inner.flag("idempotent");
+  x.durability_min = read_durability(inner, "durability_min");
   return finished(inner, std::move(x));
 }
 
@@ -189,6 +206,7 @@ result read_register(const context& at) {
   x.network_address = in.text({"network_address"}, false);
   read_methods(in, at.bounds, x);
   x.idempotent = in.flag("idempotent");
+  x.durability_min = read_durability(in, "durability_min");
   return finished(in, std::move(x));
 }
 
@@ -213,6 +231,14 @@ uint64_t read_timeout(fields& in, const context& at) {
   return uint64_t(*number < double(seconds_below) ? *number * 1'000 : *number);
 }
 
+/// Printable ASCII.
+std::string read_data_class(fields& in) {
+  auto result = in.text({"data_class"}, false, data_class_bytes_max);
+  if (std::any_of(result.begin(), result.end(), [](char c) { return c < ' ' || c > '~'; }))
+    in.fail("data_class must be printable ASCII");
+  return result;
+}
+
 void read_priority(fields& in, invoke_call& out) {
   auto x = in.take({"priority"});
   if (!x)
@@ -232,6 +258,9 @@ result read_invoke(const context& at, bool alias) {
   x.synch = in.flag("synch");
   read_priority(in, x);
   x.channel = in.text({"channel"}, false, channel_bytes_max);
+  x.durability = read_durability(in, "durability");
+  x.data_class = read_data_class(in);
+  x.delivery_report = in.flag("delivery_report");
   x.untyped_allowed = alias;
   x.arguments = alias ? in.raw({"parameters", "arguments"}) : in.raw({"arguments"});
   return finished(in, std::move(x));
@@ -263,7 +292,7 @@ result read_node_address(const context& at) {
   return finished(in, get_node_address_call{});
 }
 
-result read_subscribe(const context& at) {
+result read_subscribe_availability(const context& at) {
   fields in{at.params};
   subscribe_availability_call x;
   x.requesting_service = in.text({"requesting_service"}, false);
@@ -271,7 +300,28 @@ result read_subscribe(const context& at) {
   return finished(in, std::move(x));
 }
 
-result read_unsubscribe(const context& at) {
+/// HLD 6.1.3.
+result read_subscribe(const context& at) {
+  fields in{at.params};
+  subscribe_call x;
+  x.requesting_service = in.text({"requesting_service"}, true);
+  x.target = in.text({"target"}, true);
+  if (auto interval = in.take({"min_interval_ms"})) {
+    auto ms = interval.as_uint();
+    if (!ms || *ms > metric_interval_ms_max)
+      in.fail("min_interval_ms must be a whole number of milliseconds, at most a day");
+    x.filter.min_interval_ms = ms.value_or(0);
+  }
+  if (auto change = in.take({"min_change"})) {
+    auto amount = change.as_double();
+    if (!amount || !std::isfinite(*amount) || *amount < 0)
+      in.fail("min_change must be a number, 0 or more");
+    x.filter.min_change = amount.value_or(0);
+  }
+  return finished(in, std::move(x));
+}
+
+result read_unsubscribe_availability(const context& at) {
   fields in{at.params};
   unsubscribe_availability_call x{in.text({"pattern"}, true)};
   return finished(in, std::move(x));
@@ -283,9 +333,58 @@ result read_data_channels(const context& at) {
   return finished(in, std::move(x));
 }
 
+result read_unsubscribe(const context& at) {
+  fields in{at.params};
+  unsubscribe_call x{in.text({"requesting_service"}, true), in.text({"target"}, true)};
+  return finished(in, std::move(x));
+}
+
+result read_publish(const context& at) {
+  fields in{at.params};
+  publish_call x;
+  x.source = in.text({"source"}, true);
+  x.target = in.text({"target"}, true);
+  auto value = in.take({"value"});
+  if (!value)
+    in.fail("missing field value");
+  x.value = std::string(value.raw());
+  auto timeout = read_timeout(in, at);
+  x.timeout_ms = at.params["timeout"] ? timeout : 0;
+  x.retain = in.flag("retain");
+  return finished(in, std::move(x));
+}
+
 result read_administration(const context& at, std::string_view method, std::string_view field) {
   fields in{at.params};
   administration_call x{std::string(method), in.text({field, "argument"}, false)};
+  return finished(in, std::move(x));
+}
+
+result read_get_queue(const context& at) {
+  fields in{at.params};
+  queue_call x;
+  x.pattern = in.text({"pattern"}, false);
+  x.dead = in.flag("dead");
+  x.after = in.text({"after"}, false);
+  if (auto limit = in.take({"limit"})) {
+    x.limit = limit.as_uint().value_or(0);
+    if (x.limit == 0 || x.limit > queue_page_max)
+      in.fail("limit must be a whole number from 1 to " + std::to_string(queue_page_max));
+  }
+  return finished(in, std::move(x));
+}
+
+/// get_queued, drop_queued and requeue; a pattern instead of the id goes with the second only.
+result read_queued(const context& at, queue_call::action what) {
+  fields in{at.params};
+  queue_call x;
+  x.what = what;
+  if (what == queue_call::action::drop) {
+    x.pattern = in.text({"pattern"}, false);
+    x.limit = queue_page_max;
+  }
+  if (x.pattern.empty())
+    x.id = in.id();
   return finished(in, std::move(x));
 }
 
@@ -312,17 +411,33 @@ result read_method(std::string_view method, const context& at) {
   if (method == "get_node_address")
     return read_node_address(at);
   if (method == "subscribe_availability")
-    return read_subscribe(at);
+    return read_subscribe_availability(at);
   if (method == "unsubscribe_availability")
-    return read_unsubscribe(at);
+    return read_unsubscribe_availability(at);
   if (method == "get_data_channels")
     return read_data_channels(at);
+  if (method == "publish")
+    return read_publish(at);
+  if (method == "subscribe")
+    return read_subscribe(at);
+  if (method == "unsubscribe")
+    return read_unsubscribe(at);
   if (method == "get_trace")
     return read_administration(at, method, "transaction_id");
   if (method == "get_status")
     return read_administration(at, method, "section");
   if (method == "get_nodes" || method == "get_links")
     return read_administration(at, method, "pattern");
+  if (method == "disconnect" || method == "connect")
+    return read_administration(at, method, "node");
+  if (method == "get_queue")
+    return read_get_queue(at);
+  if (method == "get_queued")
+    return read_queued(at, queue_call::action::show);
+  if (method == "drop_queued")
+    return read_queued(at, queue_call::action::drop);
+  if (method == "requeue")
+    return read_queued(at, queue_call::action::requeue);
   if (method == "revoke")
     return read_revoke(at);
   return problem{number_of(ec::unknown_method),

@@ -297,8 +297,8 @@ TEST_CASE_FIXTURE(fixture, "a frame cut off by the end of the connection harms n
 TEST_CASE_FIXTURE(fixture, "a frame of unknown or double content is malformed") {
   hostile_peer peer{port};
   REQUIRE(peer.handshake(attacker.key));
-  SUBCASE("field 15") {
-    peer.send(length_prefix(2) + std::string("\x7a\x00", 2));
+  SUBCASE("field 2000") {
+    peer.send(length_prefix(3) + std::string("\x82\x7d\x00", 3));
   }
   SUBCASE("two contents") {
     peer.send(length_prefix(4) + std::string("\x0a\x00\x12\x00", 4));

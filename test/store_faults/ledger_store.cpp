@@ -144,7 +144,7 @@ caf::error run(transaction& t, const step& x) {
     case action::taken:
       return ledger::taken(t, key);
     case action::dead_letter:
-      return ledger::dead_letter(t, key, "no receipt");
+      return ledger::dead_letter(t, key, "no receipt", x.now_ms);
     case action::reply:
     case action::reply_local: {
       auto reply = reply_to(t, key, x);
@@ -233,7 +233,7 @@ public:
       return failure;
     if (problem_.empty())
       for (auto check : {&reader::check_queue, &reader::check_due, &reader::check_dispatched,
-                         &reader::check_records})
+                         &reader::check_dead, &reader::check_records})
         if (problem_.empty())
           if (auto failed = (this->*check)())
             return failed;
@@ -256,6 +256,7 @@ private:
     y.target = uint32_t(x.target().back() - '0');
     y.expires_ms = x.expires_ms();
     y.due_ms = x.due_ms();
+    y.dead_ms = x.dead_ms();
     y.content = x.record();
     y.reply = x.outcome_record();
     y.queued = x.queue_seq();
@@ -267,6 +268,8 @@ private:
     due_.insert({y.due_ms, id});
     if (y.at == state::dispatched)
       dispatched_.insert(id);
+    if (y.at == state::dead)
+      dead_.insert({y.dead_ms, id});
     if (y.content != 0)
       records_[y.content] = number;
     if (y.reply != 0)
@@ -328,6 +331,17 @@ private:
     return failure;
   }
 
+  caf::error check_dead() {
+    auto failure = t_.scan(table::dead, "", t_.no_limit, [&](auto key, auto) {
+      if (dead_.erase({read_u64(key), std::string{key.substr(8)}}) == 0)
+        problem_ = "a dead letter that no id knows of";
+      return problem_.empty();
+    });
+    if (problem_.empty() && !dead_.empty())
+      problem_ = "a dead letter that is not listed";
+    return failure;
+  }
+
   caf::error check_records() {
     auto failure = t_.scan(table::records, "", t_.no_limit, [&](auto key, auto value) {
       auto at = records_.find(read_u64(key));
@@ -349,6 +363,7 @@ private:
   std::map<std::pair<uint32_t, uint64_t>, std::string> queue_;
   std::set<std::pair<uint64_t, std::string>> due_;
   std::set<std::string> dispatched_;
+  std::set<std::pair<uint64_t, std::string>> dead_;
   std::map<uint64_t, uint64_t> records_; // seq -> request
   std::string problem_;
 };

@@ -12,7 +12,7 @@ namespace test::faults {
 namespace {
 
 constexpr uint64_t remember_ms = 600'000;
-constexpr uint64_t dead_letter_ms = 7ULL * 86'400'000;
+constexpr uint64_t dead_letter_ms = 30ULL * 86'400'000;
 constexpr uint32_t services = 3;
 constexpr size_t open_requests = 14; // beyond it nothing new is made
 
@@ -60,10 +60,11 @@ void replied(known& x, const step& y) {
   x.reply = y.seq;
 }
 
-void die(known& x, const std::string& why) {
+void die(known& x, const std::string& why, uint64_t now_ms) {
   x.at = state::dead;
   x.outcome = why;
-  x.due_ms = x.expires_ms + dead_letter_ms;
+  x.dead_ms = now_ms;
+  x.due_ms = std::max(now_ms + dead_letter_ms, x.expires_ms + remember_ms);
 }
 
 void custody(known& x) {
@@ -88,7 +89,7 @@ void expire(model& to, model::iterator at, const step& x) {
     case state::dispatched:
       found.queued = 0;
       if (found.at == state::dispatched && !found.rpc)
-        die(found, "handed over, never confirmed");
+        die(found, "handed over, never confirmed", x.now_ms);
       else
         answer(found);
       break;
@@ -139,7 +140,7 @@ void apply_step(model& to, const step& x) {
       answer(found);
       break;
     case action::dead_letter:
-      die(found, "no receipt");
+      die(found, "no receipt", x.now_ms);
       break;
     case action::reply:
       answer(found);

@@ -23,6 +23,7 @@ struct known {
   uint32_t target = 0; // which service
   uint64_t expires_ms = 0;
   uint64_t due_ms = 0;
+  uint64_t dead_ms = 0; // since when it is listed as a dead letter
   uint64_t content = 0; // seq of its envelope; 0: gone
   uint64_t reply = 0;   // seq of its reply's envelope; 0: none
   uint64_t queued = 0;  // seq of its place in a queue; 0: it does not wait

@@ -9,6 +9,7 @@
 #include "actors/links/data_link.hpp"
 #include "actors/links/loopback_link.hpp"
 #include "actors/routing/authorization.hpp"
+#include "actors/routing/metric_hub.hpp"
 #include "actors/routing/protocol.hpp"
 #include "actors/routing/service_discovery.hpp"
 #include "actors/routing/signer.hpp"
@@ -31,6 +32,7 @@ struct service_side {
   std::vector<rvi::invocation> invoked;
   std::vector<rvi::outcome_delivery> outcomes;
   std::vector<rvi::availability_report> reports;
+  std::vector<rvi::metric_delivery> metrics;
   bool takes_receipts = true; // answers every hand-over with `taken`
 };
 
@@ -139,6 +141,7 @@ public:
   std::shared_ptr<service_side> services = std::make_shared<service_side>();
   std::shared_ptr<rvi::node_context> context;
   rvi::service_edge_actor edge;
+  rvi::metric_hub_actor metric_hub;
   rvi::store_actor store;
   rvi::signer_actor signer;
   rvi::authorization_actor authorization;
@@ -204,8 +207,15 @@ private:
     edge_config.authorization = authorization;
     edge_config.service_discovery = discovery;
     edge_config.store_and_forward = store_and_forward;
+    rvi::metric_hub_config hub_config;
+    hub_config.node = context;
+    hub_config.store = store;
+    metric_hub = keep(w.sys.spawn(rvi::metric_hub, std::move(hub_config)));
+    edge_config.metric_hub = metric_hub;
     edge = keep(w.sys.spawn(rvi::service_edge, std::move(edge_config)));
-    w.self->send(edge, rvi::atom::attach_v, spawn_server());
+    auto server = spawn_server();
+    w.self->send(edge, rvi::atom::attach_v, server);
+    w.self->send(metric_hub, rvi::atom::attach_v, server);
   }
 
   rvi::json_rpc_actor spawn_server() {
@@ -239,6 +249,10 @@ private:
             for (auto& x : xs)
               side->reports.push_back(std::move(x));
           },
+          [side](rvi::atom::publish, const std::vector<rvi::metric_delivery>& xs) {
+            for (auto& x : xs)
+              side->metrics.push_back(x);
+          },
         };
       },
       services, edge));
@@ -252,13 +266,15 @@ private:
     data_link = keep(w.sys.spawn(rvi::data_link, std::move(link_config)));
     w.self->send(store_and_forward, rvi::atom::attach_v, data_link);
     w.self->send(edge, rvi::atom::attach_v, data_link);
+    w.self->send(metric_hub, rvi::atom::attach_v, data_link);
     rvi::verifier_config check;
     check.node = context;
     check.store_and_forward = store_and_forward;
     rvi::loopback_link_config link;
     link.services
       = {context,           authorization, discovery,
-         store_and_forward, data_link,     {keep(w.sys.spawn(rvi::verifier, std::move(check)))}};
+         store_and_forward, data_link,     {keep(w.sys.spawn(rvi::verifier, std::move(check)))},
+         metric_hub};
     link.hub = w.hub;
     link.address = loopback_address;
     link.own_spki = key.public_part().spki();

@@ -23,6 +23,8 @@ struct link_listener {
   std::function<void(const std::vector<std::string>&)> available;
   std::function<void(const std::string& bytes, const std::string& hash)> verify;
   std::function<void(const std::string& code, const std::string& detail)> close;
+  std::function<void(const rvi::metric_subscriptions&)> subscribe;
+  std::function<void(const std::vector<rvi::metric_value_ptr>&)> publish;
 };
 
 inline rvi::link_actor::behavior_type
@@ -50,6 +52,8 @@ silent_link(rvi::link_actor::pointer, const link_listener& to) {
     [](atom::revoke, const std::vector<std::string>&) {},
     [](atom::rotate, uint64_t, const std::string&) {},
     [](atom::confirm, uint64_t) {},
+    [=](atom::subscribe, const metric_subscriptions& x) { tell(to.subscribe, x); },
+    [=](atom::publish, const std::vector<metric_value_ptr>& xs) { tell(to.publish, xs); },
     [=](atom::close, const std::string& code, const std::string& detail) {
       tell(to.close, code, detail);
     },

@@ -69,7 +69,8 @@ fleet::fleet(const scenario& plan, run_options options)
     book_.broken("I8", what, {}, x.address);
   };
   net_->observe(this);
-  net_->on_network_up([this](size_t node) { nodes_[node]->network_is_up(); });
+  net_->on_network_up(
+    [this](size_t node, const std::string& kind) { nodes_[node]->network_is_up(kind); });
   book_.name_of = [this](size_t node) {
     return nodes_[node]->address + (clones_.count(node) ? " (copy)" : "");
   };

@@ -292,7 +292,8 @@ void fleet::heal() {
   bool help = !patient || options_.seed % 2 == 0;
   for (auto& x : nodes_)
     if (help && x->is_up())
-      x->network_is_up();
+      for (auto& kind : plan_.kinds())
+        x->network_is_up(kind);
   // Then only those who can dial can be sure to reach the other.
   if (!help)
     book_.can_be_reached = [this](size_t from, size_t to) { return net_->can_dial(from, to); };

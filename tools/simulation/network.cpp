@@ -65,7 +65,7 @@ void network::add_end(end x) {
 }
 
 /// The first path in reach; plans stand in order of preference.
-size_t network::find_path(size_t from, size_t to, bool dials) const {
+size_t network::find_path(size_t from, size_t to, bool dials, const std::string& kind) const {
   // The smaller list: a cloud has thousands.
   auto& of_from = paths_of(from);
   auto& of_to = paths_of(to);
@@ -74,7 +74,8 @@ size_t network::find_path(size_t from, size_t to, bool dials) const {
     bool forth = x.from == from && x.to == to;
     bool back = x.from == to && x.to == from;
     bool joins = forth || (back && (!dials || plan_of(x).mutual));
-    if (joins && x.in_reach)
+    bool of_kind = kind.empty() || plan_of(x).kind == kind;
+    if (joins && of_kind && x.in_reach)
       return i;
   }
   return nowhere;
@@ -103,9 +104,9 @@ void network::set_reach(size_t number, bool in_reach) {
   }
   end_broken(number);
   if (network_up_) {
-    network_up_(x.from);
+    network_up_(x.from, plan_of(x).kind);
     if (plan_of(x).mutual)
-      network_up_(x.to);
+      network_up_(x.to, plan_of(x).kind);
   }
 }
 
@@ -160,20 +161,17 @@ void network::reset(caf::actor_id session, uint64_t after_ms) {
 
 // -- loopback_hub ---------------------------------------------------------------------------------
 
-std::string network::kind(const std::string& from, const std::string& to) const {
-  auto i = find_path(node_of(from), node_of(to), false);
-  return i == nowhere ? "loopback" : plan_of(paths_[i]).kind;
+bool network::answers(const std::string& from, const std::string& to,
+                      const std::string& kind) const {
+  return find_path(node_of(from), node_of(to), true, kind) != nowhere && find(to) != nullptr;
 }
 
-bool network::answers(const std::string& from, const std::string& to) const {
-  return find_path(node_of(from), node_of(to), true) != nowhere && find(to) != nullptr;
-}
-
-void network::call(const std::string& from, const std::string& to, const caf::actor& dialling,
-                   const std::string& spki, const std::string& exporter) {
+void network::call(const std::string& from, const std::string& to, const std::string& kind,
+                   const caf::actor& dialling, const std::string& spki,
+                   const std::string& exporter) {
   auto a = node_of(from);
   auto b = node_of(to);
-  auto number = find_path(a, b, true);
+  auto number = find_path(a, b, true, kind);
   auto driver = find(to);
   if (number == nowhere || !driver)
     return;

@@ -81,7 +81,9 @@ public:
   /// Brings a pair within reach of each other or out of it. Sessions on it end: one side may notice
   /// at once, or neither.
   void set_reach(size_t path, bool in_reach);
-  bool can_dial(size_t from, size_t to) const { return find_path(from, to, true) != ~size_t{0}; }
+  bool can_dial(size_t from, size_t to) const {
+    return find_path(from, to, true, {}) != ~size_t{0};
+  }
   /// Some node may dial this one.
   bool can_be_dialled(size_t node) const;
   void cut(size_t path, bool forth, bool back);
@@ -92,16 +94,19 @@ public:
   void power_off(size_t node);
 
   void observe(observer* x) { observer_ = x; }
-  /// How a node hears that it can be within reach of others again.
-  void on_network_up(std::function<void(size_t node)> x) { network_up_ = std::move(x); }
+  /// How a node hears that it can be within reach of others again, over which kind of link.
+  void on_network_up(std::function<void(size_t node, const std::string& kind)> x) {
+    network_up_ = std::move(x);
+  }
 
   std::map<std::string, uint64_t> sessions_by_kind() const;
 
   // loopback_hub
-  std::string kind(const std::string& from, const std::string& to) const override;
-  bool answers(const std::string& from, const std::string& to) const override;
-  void call(const std::string& from, const std::string& to, const caf::actor& dialling,
-            const std::string& spki, const std::string& exporter) override;
+  bool
+  answers(const std::string& from, const std::string& to, const std::string& kind) const override;
+  void
+  call(const std::string& from, const std::string& to, const std::string& kind,
+       const caf::actor& dialling, const std::string& spki, const std::string& exporter) override;
   void
   answer(const caf::actor& dialling, const caf::actor& answering, const std::string& spki) override;
   void carry(const caf::actor& from, const caf::actor& to, std::string bytes) override;
@@ -138,8 +143,9 @@ private:
   place& place_of(size_t node);
   void add_end(end x);
   const link_plan& plan_of(const path& x) const { return plan_.links[x.plan]; }
-  /// The path between these two that is in reach; with `dials`, one that `from` can dial.
-  size_t find_path(size_t from, size_t to, bool dials) const;
+  /// The path of this kind (empty: of any) between these two that is in reach; with `dials`, one
+  /// that `from` can dial.
+  size_t find_path(size_t from, size_t to, bool dials, const std::string& kind) const;
   bool passes(const path& x, size_t from) const;
   void break_sessions(size_t path);
   void end_broken(size_t path);
@@ -156,10 +162,10 @@ private:
   std::vector<path> paths_;
   std::vector<place> places_; // by node
   std::vector<id_list> ends_by_path_;
-  std::unordered_map<caf::actor_id, end> ends_; // by session
+  std::unordered_map<caf::actor_id, end> ends_;                        // by session
   std::map<std::pair<size_t, size_t>, std::deque<std::string>> heard_; // for replay
   observer* observer_ = nullptr;
-  std::function<void(size_t)> network_up_;
+  std::function<void(size_t, const std::string&)> network_up_;
 };
 
 } // namespace rvi::simulation

@@ -208,8 +208,8 @@ std::string check_rules(const fields& x) {
     return "priority is over 7 (rvi.proto)";
   if (x.number(13) > 1)
     return "unknown durability (rvi.proto)";
-  if (x.number(16) != 0)
-    return "unknown flags (rvi.proto)";
+  if (x.number(16) > 1 || (x.number(16) == 1 && x.number(1) == 1))
+    return "unknown flags, or a report of an rpc (rvi.proto)";
   if (x.number(17) != 1)
     return "unknown version (rvi.proto)";
   auto kind = static_cast<reference::kind>(x.number(1));

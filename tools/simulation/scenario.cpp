@@ -225,6 +225,14 @@ std::string numbered(std::string text, size_t number) {
   return at == std::string::npos ? text : text.replace(at, 3, std::to_string(number));
 }
 
+std::vector<std::string> scenario::kinds() const {
+  std::vector<std::string> result;
+  for (auto& x : links)
+    if (std::find(result.begin(), result.end(), x.kind) == result.end())
+      result.push_back(x.kind);
+  return result;
+}
+
 const node_group* scenario::find(std::string_view group) const {
   for (auto& x : groups)
     if (x.name == group)

@@ -42,7 +42,7 @@ struct link_plan {
   std::string from;
   std::string to;
   simulation::pairing pairing = pairing::spread;
-  std::string kind = "lte"; // a name for reports
+  std::string kind = "lte"; // nodes with several choose by it; also a name for reports
   bool mutual = false;      // both can be dialled
   bool always = false;      // the dialling side wants it up at all times
   bool stream = true;       // like TLS over TCP: in order, nothing lost or changed
@@ -129,6 +129,8 @@ struct scenario {
   fault_plan faults;
 
   const node_group* find(std::string_view group) const;
+  /// The kinds of its links, in the order of their plans: that of preference.
+  std::vector<std::string> kinds() const;
 };
 
 /// `text` with the number of a node in its group for `{n}`.

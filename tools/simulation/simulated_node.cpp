@@ -53,6 +53,10 @@ void simulated_node::make_environment() {
   config.clock_skew_ms = rights_limits{}.clock_skew_ms;
   config.backoff_ms_min = 1'000;
   config.backoff_ms_max = fleet_.plan->backoff_ms_max;
+  config.kinds.order = fleet_.plan->kinds();
+  if (config.kinds.order.size() > 1) // else the kind makes no difference
+    for (auto& kind : config.kinds.order)
+      config.interfaces.push_back({kind + "0", kind});
   config.routes = routes;
   config.tls_connect = connect;
   auto own = std::make_shared<rights>();
@@ -97,7 +101,8 @@ std::vector<child_spec> simulated_node::own_parts() {
                                   get<service_discovery_actor>(earlier, "service-discovery"),
                                   get<store_and_forward_actor>(earlier, "store-and-forward"),
                                   get<data_link_actor>(earlier, "data-link"),
-                                  {get<verifier_actor>(earlier, "verifier-1")}};
+                                  {get<verifier_actor>(earlier, "verifier-1")},
+                                  get<metric_hub_actor>(earlier, "metric-hub")};
                     x.hub = fleet_.net;
                     x.address = network::address_of(number);
                     x.advertised = fleet_.net->can_be_dialled(number);
@@ -119,6 +124,7 @@ std::vector<child_spec> simulated_node::children() {
     part::store_and_forward(env_),
     part::service_discovery(env_),
     part::verifier(env_, 1),
+    part::metric_hub(env_),
     part::service_edge(env_),
     std::move(own[0]),
     part::protocol(env_),
@@ -194,10 +200,10 @@ void simulated_node::import_revocations(const std::string& list) {
     caf::anon_send(caf::actor_cast<authorization_actor>(i->second), atom::revoke_v, list);
 }
 
-void simulated_node::network_is_up() {
+void simulated_node::network_is_up(const std::string& kind) {
   if (auto i = running_.find("data-link"); i != running_.end())
     caf::anon_send(caf::actor_cast<data_link_actor>(i->second), atom::available_v,
-                   std::string{"loopback"});
+                   env_->config.interfaces.empty() ? std::string{"loopback"} : kind);
 }
 
 } // namespace rvi::simulation

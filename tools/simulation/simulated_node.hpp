@@ -43,8 +43,8 @@ struct fleet_services {
 
 class simulated_node {
 public:
-  simulated_node(fleet_services& fleet, size_t number, const node_group& group,
-                 size_t group_number, size_t number_in_group);
+  simulated_node(fleet_services& fleet, size_t number, const node_group& group, size_t group_number,
+                 size_t number_in_group);
   ~simulated_node();
 
   /// Starts the supervision tree on what the disk holds.
@@ -61,7 +61,7 @@ public:
   /// Calls the node's service API; nothing if it is down.
   void call(service_request x, uint64_t token);
   /// Links of all kinds can be used again.
-  void network_is_up();
+  void network_is_up(const std::string& kind);
   /// Gives the node a revocation list, as an administrator does.
   void import_revocations(const std::string& list);
 

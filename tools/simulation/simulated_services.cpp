@@ -27,6 +27,7 @@ simulated_services(json_rpc_actor::stateful_pointer<simulated_services_state> se
       self->send(config.edge, atom::receipt_v, std::move(receipts));
     },
     [](atom::available, const std::vector<availability_report>&) {}, // nobody subscribes
+    [](atom::publish, const std::vector<metric_delivery>&) {},
   };
 }
 

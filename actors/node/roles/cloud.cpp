@@ -13,11 +13,14 @@ std::vector<child_spec> cloud_children(const node_environment_ptr& env) {
     part::service_discovery(env),
     part::verifier(env, 1),
     part::verifier(env, 2),
+    part::metric_hub(env),
     part::service_edge(env),
     part::json_rpc(env),
     part::protocol(env),
     part::data_link(env),
+    part::node_discovery(env),
     part::tls_link(env),
+    part::network_monitor(env),
   };
 }
 

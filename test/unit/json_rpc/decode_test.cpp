@@ -327,6 +327,53 @@ TEST_CASE("refuses what is no JSON, or too much of it") {
   CHECK(problem("[1,2,3,4,5,6,7,8]", small).code == ec::limit_exceeded);
 }
 
+TEST_CASE("reads subscriptions to metrics") {
+  auto all = with_params<subscribe_call>(
+    "subscribe", R"({"requesting_service":"dash","target":"metric:a.org/n1/#",)"
+                 R"("min_interval_ms":500,"min_change":0.5})");
+  CHECK(all.requesting_service == "dash");
+  CHECK(all.target == "metric:a.org/n1/#");
+  CHECK(all.filter.min_interval_ms == 500);
+  CHECK(all.filter.min_change == 0.5);
+  auto least
+    = with_params<subscribe_call>("subscribe", R"({"requesting_service":"dash","target":"x"})");
+  CHECK(least.filter.min_interval_ms == 0);
+  CHECK_FALSE(least.filter.min_change);
+  auto end
+    = with_params<unsubscribe_call>("unsubscribe", R"({"requesting_service":"dash","target":"x"})");
+  CHECK(end.target == "x");
+  CHECK(bad_params("subscribe", R"({"target":"x"})") != "");
+  CHECK(bad_params("subscribe", R"({"requesting_service":"d","target":"x","min_interval_ms":-1})")
+        != "");
+  CHECK(
+    bad_params("subscribe", R"({"requesting_service":"d","target":"x","min_interval_ms":86400001})")
+    != "");
+  CHECK(bad_params("subscribe", R"({"requesting_service":"d","target":"x","min_change":-0.1})")
+        != "");
+  CHECK(bad_params("subscribe", R"({"requesting_service":"d","target":"x","min_change":"1"})")
+        != "");
+  CHECK(bad_params("unsubscribe", R"({"requesting_service":"d","target":"x","min_change":1})")
+        != "");
+}
+
+TEST_CASE("reads metrics") {
+  auto x = with_params<publish_call>(
+    "publish", R"({"source":"sensor","target":"metric:a.org/n1/speed","value":{"kmh": 8.750e1},)"
+               R"("timeout":1700000060,"retain":true})");
+  CHECK(x.source == "sensor");
+  CHECK(x.target == "metric:a.org/n1/speed");
+  CHECK(x.value == R"({"kmh": 8.750e1})");
+  CHECK(x.timeout_ms == 1'700'000'060'000);
+  CHECK(x.retain);
+  auto least = with_params<publish_call>("publish", R"({"source":"s","target":"x","value":null})");
+  CHECK(least.value == "null");
+  CHECK(least.timeout_ms == 0);
+  CHECK_FALSE(least.retain);
+  CHECK(bad_params("publish", R"({"source":"s","target":"x"})") != "");
+  CHECK(bad_params("publish", R"({"target":"x","value":1})") != "");
+  CHECK(bad_params("publish", R"({"source":"s","target":"x","value":1,"retain":1})") != "");
+}
+
 TEST_CASE("reads batches of calls and answers in order") {
   auto x = json_rpc::decode(R"([{"jsonrpc":"2.0","id":1,"method":"get_node_address"}, 7,)"
                             R"({"jsonrpc":"2.0","method":"get_node_address"},)"
@@ -371,4 +418,51 @@ TEST_CASE("reads answers") {
   CHECK(
     longest.error
     == R"({"code":-32016,"message":"the service's error is too long","data":{"code":"refused"}})");
+}
+
+TEST_CASE("an invoke says how it is kept, what it is and whether it is reported") {
+  auto x = with_params<invoke_call>("invoke", R"({"target":"message:a.b/c/d","durability":"none",)"
+                                              R"("data_class":"bulk","delivery_report":true})");
+  CHECK(x.durability == durability::none);
+  CHECK(x.data_class == "bulk");
+  CHECK(x.delivery_report);
+  auto y = with_params<invoke_call>("invoke", R"({"target":"rpc:a.b/c/d"})");
+  CHECK(y.durability == durability::full);
+  CHECK(y.data_class.empty());
+  CHECK_FALSE(y.delivery_report);
+  CHECK(bad_params("invoke", R"({"target":"x","durability":"some"})")
+        == "durability must be \"full\" or \"none\"");
+  CHECK(bad_params("invoke", R"({"target":"x","data_class":"b\u00fclk"})")
+        == "data_class must be printable ASCII");
+  CHECK(bad_params("invoke", R"({"target":"x","data_class":")" + std::string(129, 'c') + "\"}")
+        == "data_class is longer than 128 bytes");
+}
+
+TEST_CASE("a service says which requests it takes") {
+  CHECK(with_params<register_service_call>("register_service", R"({"service":"x"})").durability_min
+        == durability::full);
+  CHECK(with_params<register_service_call>("register_service",
+                                           R"({"service":"x","durability_min":"none"})")
+          .durability_min
+        == durability::none);
+}
+
+TEST_CASE("queues are asked for in pages, by id or by pattern") {
+  auto list = with_params<queue_call>("get_queue", R"({"pattern":"a/#","dead":true,"after":"d00",)"
+                                                   R"("limit":1000})");
+  CHECK(list.what == queue_call::action::list);
+  CHECK(list.pattern == "a/#");
+  CHECK(list.dead);
+  CHECK(list.after == "d00");
+  CHECK(list.limit == 1'000);
+  CHECK(bad_params("get_queue", R"({"limit":1001})")
+        == "limit must be a whole number from 1 to 1000");
+  auto by_id = R"({"transaction_id":")" + id_hex + "\"}";
+  CHECK(with_params<queue_call>("get_queued", by_id).what == queue_call::action::show);
+  CHECK(with_params<queue_call>("requeue", by_id).id.has_value());
+  CHECK(with_params<queue_call>("drop_queued", by_id).id.has_value());
+  auto drop = with_params<queue_call>("drop_queued", R"({"pattern":"a/#"})");
+  CHECK_FALSE(drop.id);
+  CHECK(drop.pattern == "a/#");
+  CHECK(bad_params("drop_queued", "{}") == "missing field transaction_id");
 }

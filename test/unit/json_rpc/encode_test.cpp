@@ -152,6 +152,20 @@ TEST_CASE("writes replies") {
 }
 
 // A peer that may call a service may not write other fields of the request.
+TEST_CASE("writes metrics as notifications") {
+  metric_value x;
+  x.topic = "metric:a.org/n1/speed";
+  x.source = "a.org/n1/services/sensor";
+  x.published_ms = 1'700'000'000'123;
+  x.value = R"({"kmh": 87.50})";
+  std::string out;
+  json_rpc::append_metric(out, x);
+  CHECK(out
+        == R"({"jsonrpc":"2.0","method":"metric","params":{"target":"metric:a.org/n1/speed",)"
+           R"("value":{"kmh": 87.50},"published_ms":1700000000123,)"
+           R"("source":"a.org/n1/services/sensor"}})");
+}
+
 TEST_CASE("takes no arguments from another node that are not one JSON value") {
   for (auto arguments : {"1,\"target\":\"x\"", "{}}, {", "", " ", "{\"a\":1", "\xff", "nul", "1 2",
                          "{\"a\":1,\"a\":2}"}) {

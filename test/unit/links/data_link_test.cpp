@@ -2,151 +2,7 @@
 //
 // Which link to which node, and when: dials, failures and links that cross, on virtual time.
 
-#include "actors/links/data_link.hpp"
-#include "runtime/observe/log.hpp"
-#include "test/support/loopback_node.hpp"
-#include "test/support/silent_link.hpp"
-
-#include <doctest/doctest.h>
-
-#include <map>
-#include <set>
-
-using namespace rvi;
-
-namespace {
-
-struct dial {
-  uint64_t number = 0;
-  std::string address;
-};
-
-/// What the neighbours were told.
-struct told {
-  std::vector<dial> dials;
-  std::vector<uint64_t> ups;
-  std::vector<uint64_t> downs;
-  std::vector<std::pair<uint64_t, uint64_t>> measured; // link, us
-  std::map<uint64_t, std::vector<std::string>> closes; // by link: the reasons
-};
-using told_ptr = std::shared_ptr<told>;
-
-link_driver_actor::behavior_type driver(link_driver_actor::pointer, told_ptr to) {
-  return {
-    [to](atom::setup, uint64_t number, const std::string& address) {
-      to->dials.push_back({number, address});
-    },
-    [](atom::reload) { return atom::done_v; },
-  };
-}
-
-service_discovery_actor::behavior_type discovery(service_discovery_actor::pointer, told_ptr to) {
-  return {
-    [](atom::reg, const local_service&) { return atom::done_v; },
-    [](atom::unreg, const std::string&) {},
-    [](atom::announce, const link_actor&, const peer_identity&) {},
-    [](atom::announce, const link_actor&, const peer_identity&, bool,
-       const std::vector<announce_entry>&) {},
-    [to](atom::link_up, const link_actor&, const link_info& x) { to->ups.push_back(x.link); },
-    [to](atom::link_down, uint64_t link) { to->downs.push_back(link); },
-    [to](atom::status, uint64_t link, uint64_t us) { to->measured.emplace_back(link, us); },
-    [](atom::attach, const availability_listener_actor&) {},
-    [](atom::revoke) {},
-    [](atom::status) { return std::string{}; },
-  };
-}
-
-/// Ends when it is closed, as a session does.
-test::link_listener told_of(told_ptr to, uint64_t number, const data_link_actor& owner) {
-  test::link_listener x;
-  x.close = [=](const std::string& reason, const std::string&) {
-    to->closes[number].push_back(reason);
-    caf::anon_send(owner, atom::closed_v, number, reason);
-  };
-  return x;
-}
-
-protocol_actor::behavior_type protocol(protocol_actor::pointer, std::string spoken) {
-  return {
-    [spoken](atom::setup, const std::vector<std::string>& offered) -> caf::result<std::string> {
-      if (offered.front() == spoken)
-        return spoken;
-      return caf::make_error(ec::protocol_mismatch, std::string{"another"});
-    },
-  };
-}
-
-node_uid uid_of(uint8_t x) {
-  node_uid result;
-  result.fill(x);
-  return result;
-}
-
-struct fixture : test::world {
-  fixture() { (void)log::configure(log::level::error, log::format::text); }
-
-  void start() {
-    auto node = std::make_shared<node_context>();
-    node->time = time;
-    node->metrics = std::make_shared<metrics::registry>();
-    node->uid = own;
-    node->seed = seed;
-    settings.node = node;
-    settings.service_discovery = spawn(discovery, seen);
-    settings.protocol = spawn(protocol, std::string{"rvi/2"});
-    links = spawn(data_link, settings);
-    self->send(links, atom::attach_v, std::string{"tls"}, spawn(driver, seen));
-    settle();
-  }
-
-  void demand(std::vector<std::string> addresses = {"10.0.0.1:8810"},
-              const std::string& node = "jlr.com/cloud", uint64_t wanted_ms = 60'000) {
-    self->send(links, atom::setup_v,
-               setup_request{"rpc:" + node + "/x", node, addresses, true, wanted_ms});
-    settle();
-  }
-
-  void fail(uint64_t number) {
-    self->send(links, atom::closed_v, number, std::string{"unreachable"});
-    settle();
-  }
-
-  /// The session is authorized and announced; nothing has run yet.
-  void say_up(uint64_t number, bool dialled, const std::string& speaks = "rvi/2") {
-    link_info x;
-    x.link = number;
-    x.peer.uid = peer;
-    x.peer.node_address = "jlr.com/cloud";
-    x.peer.network_address = "10.0.0.1:8810";
-    x.peer.protocol = speaks;
-    x.kind = "tls";
-    x.dialled = dialled;
-    self->send(links, atom::link_up_v, spawn(test::silent_link, told_of(seen, number, links)), x);
-  }
-
-  void bring_up(uint64_t number, bool dialled, const std::string& speaks = "rvi/2") {
-    say_up(number, dialled, speaks);
-    settle();
-  }
-
-  /// Messages the actors have sent themselves for later.
-  size_t waiting() { return sched.clock().schedule().size(); }
-
-  std::vector<link_status> status() {
-    return *ask<std::vector<link_status>>(links, atom::status_v);
-  }
-
-  uint64_t seed = 7;
-  node_uid own = uid_of(0x50);
-  node_uid peer = uid_of(0x90);
-  data_link_config settings;
-  told_ptr seen = std::make_shared<told>();
-  data_link_actor links;
-};
-
-constexpr uint64_t inbound = 1'000; // a number no dial has
-
-} // namespace
+#include "test/unit/links/data_link_fixture.hpp"
 
 TEST_SUITE_BEGIN("data link");
 
@@ -189,18 +45,27 @@ TEST_CASE_FIXTURE(fixture, "a failed dial is repeated within a bound that double
     CHECK_MESSAGE(longest[i] > bounds[i] / 2, "failure ", i + 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "several addresses are dialled in turn") {
+TEST_CASE_FIXTURE(fixture, "of several addresses each is tried and backs off by itself") {
   settings.backoff_ms_max = 1'000;
   start();
   std::vector<std::string> addresses = {"10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"};
   demand(addresses);
-  for (size_t i = 0; i < 6; ++i) {
+  for (size_t i = 0; i < 3; ++i) {
     REQUIRE(seen->dials.size() == i + 1);
-    CHECK(seen->dials[i].address == addresses[i % 3]);
-    fail(seen->dials[i].number);
-    pass(2'000);
-    demand(addresses);
+    CHECK(seen->dials[i].address == addresses[i]);
+    fail(seen->dials[i].number); // the next one at once
   }
+  CHECK(seen->dials.size() == 3);
+  std::map<std::string, size_t> tries;
+  for (int i = 0; i < 100; ++i) {
+    pass(500);
+    auto last = seen->dials.back().number;
+    fail(last);
+  }
+  for (auto& x : seen->dials)
+    ++tries[x.address];
+  for (auto& address : addresses)
+    CHECK_MESSAGE(tries[address] > 10, address);
 }
 
 TEST_CASE_FIXTURE(fixture, "a wish ends with the time somebody wants it") {
@@ -319,14 +184,17 @@ TEST_CASE_FIXTURE(fixture, "a scheme names the driver that dials") {
   CHECK(seen->dials.size() == 3);
 }
 
-TEST_CASE_FIXTURE(fixture, "the status shows the round trip that was measured") {
+TEST_CASE_FIXTURE(fixture, "the status shows what was measured") {
   start();
   bring_up(inbound, false);
-  self->send(links, atom::status_v, uint64_t{inbound}, uint64_t{1'234});
-  self->send(links, atom::status_v, uint64_t{77}, uint64_t{1}); // ended meanwhile
+  self->send(links, atom::status_v, uint64_t{inbound}, link_measure{1'234, 5'000});
+  self->send(links, atom::status_v, uint64_t{77}, link_measure{1, 1}); // ended meanwhile
+  self->send(links, atom::status_v, uint64_t{inbound}, link_measure{1'234, 0});
   settle();
   REQUIRE(status().size() == 1);
   CHECK(status()[0].round_trip_us == 1'234);
+  CHECK(status()[0].bytes_per_s == 5'000);
+  CHECK(seen->measured == std::vector{std::pair{uint64_t{inbound}, uint64_t{1'234}}}); // told once
 }
 
 TEST_CASE_FIXTURE(fixture, "addresses to connect to are dialled for ever") {

@@ -6,6 +6,8 @@
 #include "actors/links/watch_owner.hpp"
 #include "runtime/observe/log.hpp"
 #include "test/support/loopback_node.hpp"
+#include "test/support/silent_authorization.hpp"
+#include "test/support/silent_data_link.hpp"
 
 #include <caf/attachable.hpp>
 #include <caf/monitorable_actor.hpp>
@@ -34,44 +36,6 @@ public:
 
 /// Answers nothing: no session gets beyond its start.
 // CAF 0.17 binds a null reference if a function actor takes no argument.
-authorization_actor::behavior_type silent_authorization(authorization_actor::pointer, int) {
-  return {
-    [](atom::authorize, const draft_batch&) { return authorized_batch{}; },
-    [](atom::introduce, const link_actor&, const session_binding&) {},
-    [](atom::admit, const link_actor&, const session_binding&, const std::string&,
-       const std::string&) {},
-    [](atom::announce, const std::vector<std::string>&) { return std::vector<announce_entry>{}; },
-    [](atom::learn, const link_actor&, const std::vector<std::string>&) {},
-    [](atom::learn, const std::vector<std::string>&, const link_actor&) {},
-    [](atom::read) { return atom::done_v; },
-    [](atom::revoke, const std::string&) { return atom::done_v; },
-    [](atom::revoke, const link_actor&, const std::vector<std::string>&) {},
-    [](atom::link_up, const link_actor&) {},
-    [](atom::rotate, const link_actor&, uint64_t, const std::string&) {},
-    [](atom::confirm, const link_actor&, uint64_t) {},
-    [](atom::attach, const store_and_forward_actor&) {},
-    [](atom::attach, const rights_listener_actor&) {},
-    [](atom::reload) { return atom::done_v; },
-    [](atom::status) { return std::string{}; },
-  };
-}
-
-data_link_actor::behavior_type
-ends_counted(data_link_actor::pointer, std::shared_ptr<uint64_t> ended) {
-  return {
-    [](atom::setup, const setup_request&) {},
-    [](atom::link_up, const link_actor&, const link_info&) {},
-    [ended](atom::closed, uint64_t, const std::string&) { ++*ended; },
-    [](atom::close, const std::string&) {},
-    [](atom::attach, const std::string&, const link_driver_actor&) {},
-    [](atom::available, const std::string&) {},
-    [](atom::status) { return std::vector<link_status>{}; },
-    [](atom::status, uint64_t, uint64_t) {},
-    [](atom::reload) { return atom::done_v; },
-    [](atom::tick) {},
-  };
-}
-
 caf::behavior watcher(caf::event_based_actor* self, const caf::actor& owner) {
   watch_owner(self, owner);
   self->set_down_handler([self](const caf::down_msg&) { self->quit(); });
@@ -91,8 +55,9 @@ struct fixture : test::world {
     node->metrics = std::make_shared<metrics::registry>();
     loopback_link_config x;
     x.services.node = node;
-    x.services.authorization = spawn(silent_authorization, 0);
-    x.services.data_link = spawn(ends_counted, ended);
+    x.services.authorization = spawn(test::silent_authorization, test::authorization_answers{});
+    x.services.data_link = spawn(test::silent_data_link,
+                                 test::data_link_listener{{}, [to = ended](uint64_t) { ++*to; }});
     x.hub = hub;
     x.address = address;
     auto result = spawn(loopback_link, x);
@@ -140,7 +105,7 @@ TEST_CASE_FIXTURE(fixture, "a thousand sessions come and go, their drivers keep 
   auto of_dialling = attachables::of(dials);
   auto of_answering = attachables::of(answers);
   for (uint64_t i = 1; i <= sessions; ++i)
-    self->send(dials, atom::setup_v, i, std::string{"loopback:b"});
+    self->send(dials, atom::setup_v, i, std::string{"loopback:b"}, std::string{});
   settle();
   CHECK(attachables::of(dials) == of_dialling + sessions);
   CHECK(attachables::of(answers) == of_answering + sessions);

@@ -25,8 +25,9 @@ struct fixture : test::world {
   }
 
   void connect() {
-    self->send(vehicle.data_link, atom::setup_v,
-               setup_request{cloud.address, cloud.address, {cloud.loopback_address}, true, 60'000});
+    self->send(
+      vehicle.data_link, atom::setup_v,
+      setup_request{cloud.address, cloud.address, {cloud.loopback_address}, true, 60'000, {}});
     pass(1'000);
   }
 

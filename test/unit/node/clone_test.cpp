@@ -27,8 +27,9 @@ struct fixture : test::world {
   }
 
   static void ask_for_link(test::loopback_node& from, const test::loopback_node& to) {
-    from.w.self->send(from.data_link, atom::setup_v,
-                      setup_request{to.address, to.address, {to.loopback_address}, true, 60'000});
+    from.w.self->send(
+      from.data_link, atom::setup_v,
+      setup_request{to.address, to.address, {to.loopback_address}, true, 60'000, {}});
   }
 
   /// One session with the cloud, then the node is off.

@@ -44,7 +44,7 @@ struct fixture : test::world {
 
   void connect(test::loopback_node& from, const test::loopback_node& to) {
     self->send(from.data_link, atom::setup_v,
-               setup_request{to.address, to.address, {to.loopback_address}, true, 60'000});
+               setup_request{to.address, to.address, {to.loopback_address}, true, 60'000, {}});
     pass(1'000);
   }
 

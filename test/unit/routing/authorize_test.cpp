@@ -29,8 +29,9 @@ struct fixture {
     body.set_protocol("rvi/2");
     body.set_node_address("jlr.com/vin/1234");
     body.set_transaction_id(1);
-    binding
-      = {false, cloud.public_part().spki(), vehicle.public_part().spki(), std::string(32, 'e'), {}};
+    binding = {
+      false, cloud.public_part().spki(), vehicle.public_part().spki(), std::string(32, 'e'), {}, 0,
+      {}};
   }
 
   credential_claims vehicle_claims() const {

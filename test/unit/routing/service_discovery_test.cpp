@@ -10,7 +10,9 @@
 #include "runtime/observe/log.hpp"
 #include "test/support/envelopes.hpp"
 #include "test/support/loopback_node.hpp"
+#include "test/support/silent_authorization.hpp"
 #include "test/support/silent_link.hpp"
+#include "test/support/silent_store_and_forward.hpp"
 
 #include <doctest/doctest.h>
 
@@ -30,61 +32,25 @@ struct told {
 };
 using told_ptr = std::shared_ptr<told>;
 
-store_and_forward_actor::behavior_type
-keeper(store_and_forward_actor::pointer, told_ptr to, node_context_ptr node) {
-  return {
-    [](atom::schedule, const batch&) { return std::vector<caf::error>{}; },
-    [](atom::reply, const batch&) { return std::vector<caf::error>{}; },
-    [](atom::received, const link_actor&, uint64_t, const batch&, const custody_report&) {},
-    [](atom::custody, uint64_t, const custody_report&) {},
-    [](atom::credit, uint64_t, const credit_grant&) {},
-    [to, node](atom::link_up, const link_actor&, const link_info& x) {
-      auto table = node->routing->load();
-      auto known = table->nodes.find(x.peer.node_address);
-      to->ups.push_back(x.link);
-      to->published.push_back(known != table->nodes.end() && known->second->link == x.link
-                              && known->second->uid == x.peer.uid);
-    },
-    [to](atom::link_down, uint64_t link) { to->downs.push_back(link); },
-    [](atom::available, const std::string&) {},
-    [](atom::available) {},
-    [](atom::receipt, const std::vector<receipt>&) {},
-    [](atom::invoke, const undelivered&) {},
-    [](atom::outcome, const transaction_id&) { return outcome_notice{}; },
-    [](atom::revoke) {},
-    [](atom::status) { return std::string{}; },
-    [](atom::attach, const service_edge_actor&) {},
-    [](atom::attach, const data_link_actor&) {},
-    [](atom::tick) {},
+test::store_and_forward_listener told_of(const told_ptr& to, const node_context_ptr& node) {
+  test::store_and_forward_listener result;
+  result.link_up = [to, node](const link_info& x) {
+    auto table = node->routing->load();
+    auto known = table->nodes.find(x.peer.node_address);
+    to->ups.push_back(x.link);
+    to->published.push_back(known != table->nodes.end() && known->second->link == x.link
+                            && known->second->uid == x.peer.uid);
   };
+  result.link_down = [to](uint64_t link) { to->downs.push_back(link); };
+  return result;
 }
 
 /// Signs whatever it is given.
-authorization_actor::behavior_type signs(authorization_actor::pointer, bool) {
-  return {
-    [](atom::authorize, const draft_batch&) { return authorized_batch{}; },
-    [](atom::introduce, const link_actor&, const session_binding&) {},
-    [](atom::admit, const link_actor&, const session_binding&, const std::string&,
-       const std::string&) {},
-    [](atom::announce, const std::vector<std::string>& xs) {
-      std::vector<announce_entry> result;
-      for (auto& x : xs)
-        result.push_back({x, "signature", "hash"});
-      return result;
-    },
-    [](atom::learn, const link_actor&, const std::vector<std::string>&) {},
-    [](atom::learn, const std::vector<std::string>&, const link_actor&) {},
-    [](atom::read) { return atom::done_v; },
-    [](atom::revoke, const std::string&) { return atom::done_v; },
-    [](atom::revoke, const link_actor&, const std::vector<std::string>&) {},
-    [](atom::link_up, const link_actor&) {},
-    [](atom::rotate, const link_actor&, uint64_t, const std::string&) {},
-    [](atom::confirm, const link_actor&, uint64_t) {},
-    [](atom::attach, const store_and_forward_actor&) {},
-    [](atom::attach, const rights_listener_actor&) {},
-    [](atom::reload) { return atom::done_v; },
-    [](atom::status) { return std::string{}; },
-  };
+std::vector<announce_entry> sign_all(const std::vector<std::string>& xs) {
+  std::vector<announce_entry> result;
+  for (auto& x : xs)
+    result.push_back({x, "signature", "hash"});
+  return result;
 }
 
 /// What a link was told.
@@ -138,8 +104,8 @@ struct fixture : test::world {
     config.node = node;
     config.store = spawn(store, std::move(kept));
     config.nodes_remembered_max = nodes_remembered_max;
-    config.authorization = spawn(signs, true);
-    config.store_and_forward = spawn(keeper, seen, node);
+    config.authorization = spawn(test::silent_authorization, test::authorization_answers{sign_all});
+    config.store_and_forward = spawn(test::silent_store_and_forward, told_of(seen, node));
     config.provisioned = {{"+:jlr.com/vin/#", {"10.0.0.7:8810"}}, {"+:jlr.com/vin/+", {"never"}}};
     discovery = spawn(service_discovery, config);
     settle();

@@ -10,6 +10,7 @@
 #include "runtime/observe/log.hpp"
 #include "test/support/envelopes.hpp"
 #include "test/support/loopback_node.hpp"
+#include "test/support/silent_data_link.hpp"
 #include "test/support/silent_link.hpp"
 
 #include <doctest/doctest.h>
@@ -46,21 +47,6 @@ service_edge_actor::behavior_type edge(service_edge_actor::pointer, told_ptr to)
     [](atom::attach, const data_link_actor&) {},
     [](atom::available, const availability_event&) {},
     [](atom::available, client_id) {},
-    [](atom::tick) {},
-  };
-}
-
-data_link_actor::behavior_type dialler(data_link_actor::pointer, told_ptr to) {
-  return {
-    [to](atom::setup, const setup_request& x) { to->wanted.push_back(x); },
-    [](atom::link_up, const link_actor&, const link_info&) {},
-    [](atom::closed, uint64_t, const std::string&) {},
-    [](atom::close, const std::string&) {},
-    [](atom::attach, const std::string&, const link_driver_actor&) {},
-    [](atom::available, const std::string&) {},
-    [](atom::status) { return std::vector<link_status>{}; },
-    [](atom::status, uint64_t, uint64_t) {},
-    [](atom::reload) { return atom::done_v; },
     [](atom::tick) {},
   };
 }
@@ -115,7 +101,10 @@ struct fixture : test::world {
     settings.store = keeper = spawn(store, storage);
     queue = spawn(store_and_forward, settings);
     self->send(queue, atom::attach_v, spawn(edge, seen));
-    self->send(queue, atom::attach_v, spawn(dialler, seen));
+    self->send(
+      queue, atom::attach_v,
+      spawn(test::silent_data_link,
+            test::data_link_listener{[to = seen](auto& x) { to->wanted.push_back(x); }, {}}));
     settle();
   }
 
@@ -126,7 +115,7 @@ struct fixture : test::world {
     disk->crash();
   }
 
-  session_ptr connect(uint32_t credit = 1'000) {
+  session_ptr connect(uint32_t credit = 1'000, const std::string& kind = {}) {
     auto x = std::make_shared<session>();
     x->number = ++links;
     x->handle = spawn(test::silent_link, told_of(x));
@@ -140,6 +129,7 @@ struct fixture : test::world {
     publish();
     link_info info;
     info.link = x->number;
+    info.kind = kind;
     info.peer.uid = known->uid;
     info.peer.node_address = known->address;
     info.peer.frame_bytes_max = 1 << 20;

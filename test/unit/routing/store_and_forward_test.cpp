@@ -316,6 +316,19 @@ TEST_CASE_FIXTURE(fixture, "a message that may have reached its service is a dea
   CHECK(kept(table::records) == 1); // it stays listed
 }
 
+TEST_CASE_FIXTURE(fixture, "a service that is back before its request is held gets it") {
+  table.local.set(player, {player, true});
+  publish();
+  start();
+  auto over = connect();
+  auto x = inbound(1, request_kind::message);
+  receive(over, {x});
+  self->send(queue, atom::receipt_v,
+             std::vector<receipt>{{x->header.id, false, receipt::status::lost, false, {}}});
+  service_back();
+  CHECK(seen->invoked.size() == 2);
+}
+
 TEST_CASE_FIXTURE(fixture, "an idempotent service that was lost runs its request again") {
   table.local.set(player, {player, true});
   publish();

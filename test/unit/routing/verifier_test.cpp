@@ -8,6 +8,7 @@
 #include "test/support/envelopes.hpp"
 #include "test/support/loopback_node.hpp"
 #include "test/support/silent_link.hpp"
+#include "test/support/silent_store_and_forward.hpp"
 
 #include <doctest/doctest.h>
 
@@ -38,31 +39,6 @@ test::link_listener told_of(const told_ptr& to) {
   return x;
 }
 
-store_and_forward_actor::behavior_type keeper(store_and_forward_actor::pointer, told_ptr to) {
-  return {
-    [](atom::schedule, const batch&) { return std::vector<caf::error>{}; },
-    [](atom::reply, const batch&) { return std::vector<caf::error>{}; },
-    [to](atom::received, const link_actor&, uint64_t number, const batch& x,
-         const custody_report& refused) {
-      to->received.push_back({number, x, refused});
-    },
-    [](atom::custody, uint64_t, const custody_report&) {},
-    [](atom::credit, uint64_t, const credit_grant&) {},
-    [](atom::link_up, const link_actor&, const link_info&) {},
-    [](atom::link_down, uint64_t) {},
-    [](atom::available, const std::string&) {},
-    [](atom::available) {},
-    [](atom::receipt, const std::vector<receipt>&) {},
-    [](atom::invoke, const undelivered&) {},
-    [](atom::outcome, const transaction_id&) { return outcome_notice{}; },
-    [](atom::revoke) {},
-    [](atom::status) { return std::string{}; },
-    [](atom::attach, const service_edge_actor&) {},
-    [](atom::attach, const data_link_actor&) {},
-    [](atom::tick) {},
-  };
-}
-
 struct fixture : test::world {
   fixture() {
     auto own = std::make_shared<rights>();
@@ -77,7 +53,12 @@ struct fixture : test::world {
     node->metrics = metrics;
     verifier_config config;
     config.node = node;
-    config.store_and_forward = spawn(keeper, seen);
+    config.store_and_forward
+      = spawn(test::silent_store_and_forward,
+              test::store_and_forward_listener{
+                [to = seen](uint64_t number, const batch& x, const custody_report& refused) {
+                  to->received.push_back({number, x, refused});
+                }});
     checker = spawn(verifier, config);
     over = spawn(test::silent_link, told_of(seen));
     credential = credential_of(vehicle);

@@ -111,7 +111,8 @@ TEST_CASE("a header that breaks a rule of the schema is refused") {
   using h = wire::RequestHeader;
   CHECK_FALSE(refused(changed([](h&) {})));
   CHECK(refused(changed([](h& x) { x.set_version(2); })));
-  CHECK(refused(changed([](h& x) { x.set_flags(1); })));
+  CHECK(refused(changed([](h& x) { x.set_flags(1); }))); // of an rpc, which always has an outcome
+  CHECK(refused(changed([](h& x) { x.set_flags(2); })));
   CHECK(refused(changed([](h& x) { x.set_priority(8); })));
   CHECK(refused(changed([](h& x) { x.set_kind(wire::METRIC); })));
   CHECK(refused(changed([](h& x) { x.set_kind(static_cast<wire::Kind>(99)); })));
@@ -130,6 +131,22 @@ TEST_CASE("a header that breaks a rule of the schema is refused") {
   CHECK(refused(changed([](h& x) { x.set_channel(std::string(129, 'c')); })));
   CHECK(refused(changed([](h& x) { x.set_data_class(std::string(129, 'c')); })));
   CHECK(refused(changed([](h& x) { x.set_content_type(std::string(9'000, 'c')); })));
+}
+
+TEST_CASE("durability, class of data and the wish for a report are kept") {
+  auto x = test::header_of({}, 1);
+  x.kind = request_kind::message;
+  x.target = "message:jlr.com/cloud/media_server";
+  x.arguments_sha256 = std::string(32, 'a');
+  x.durability = durability::none;
+  x.data_class = "bulk";
+  x.report = true;
+  auto y = wire::decode_header(wire::encode_header(x));
+  REQUIRE(y);
+  CHECK(y->in_memory());
+  CHECK(y->data_class == "bulk");
+  CHECK(y->report);
+  CHECK(y->owes_outcome());
 }
 
 TEST_CASE("a reply names the asker, without a type") {
