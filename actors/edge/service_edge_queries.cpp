@@ -149,8 +149,7 @@ void service_edge_state::do_get_services(const service_call& from,
   answer(to, std::move(result));
 }
 
-// -- queues
-// -----------------------------------------------------------------------------------------
+// -- queues --------------------------------------------------------------------------------------
 
 void service_edge_state::do_queue(const service_call& from, queue_call& x) {
   caller to{from.client, from.token};

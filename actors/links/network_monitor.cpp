@@ -14,8 +14,7 @@ constexpr const char* component = "network-monitor";
 constexpr size_t netlink_bytes_max = 64 * 1'024;
 } // namespace
 
-// -- what it means
-// ----------------------------------------------------------------------------------
+// -- what it means -------------------------------------------------------------------------------
 
 std::string network_kinds::kind_of(const network_interface& x) const {
   if (names_.empty())
@@ -57,8 +56,7 @@ network_kinds::change network_kinds::look(const interface_map& now) {
   return result;
 }
 
-// -- the actor
-// --------------------------------------------------------------------------------------
+// -- the actor -----------------------------------------------------------------------------------
 
 void network_monitor_state::start() {
   auto opened = open_netlink();

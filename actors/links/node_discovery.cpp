@@ -132,8 +132,7 @@ void node_discovery_state::send_beacons() {
   }
 }
 
-// -- others
-// -----------------------------------------------------------------------------------------
+// -- others --------------------------------------------------------------------------------------
 
 bool node_discovery_state::is_known(const std::string& address) {
   auto table = config.node->routing->load();

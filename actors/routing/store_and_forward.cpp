@@ -79,9 +79,6 @@ void store_and_forward_state::recovered(const ledger::recovered& x) {
     auto q = std::make_shared<waiting_queue>();
     q->number = found.number;
     q->name = found.name;
-    auto parts = split_queue_name(found.name);
-    q->target = std::move(parts.target);
-    q->data_class = std::move(parts.data_class);
     q->named = true;
     q->items = found.items;
     q->bytes = found.bytes;
@@ -89,13 +86,9 @@ void store_and_forward_state::recovered(const ledger::recovered& x) {
     q->latest_ms = clock->now_ms() + config.ttl_ms_max; // not read yet
     if (found.items == 0)
       may_forget(*q);
-    assign_owner(*q);
+    classify(*q);
     if (!q->owner.name.empty())
       quotas->count(q->owner, found.items, found.bytes);
-    if (q->target.starts_with("$reply/"))
-      if (auto bytes = crypto::unhex(std::string_view{q->target}.substr(7));
-          bytes && bytes->size() == 16)
-        std::copy_n(bytes->begin(), 16, reinterpret_cast<char*>(q->reply_to.emplace().data()));
     queues.emplace(q->name, q);
     items += found.items;
     counts.waiting_bytes->add(static_cast<double>(found.bytes));

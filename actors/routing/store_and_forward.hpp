@@ -237,8 +237,8 @@ struct store_and_forward_state {
 
   /// Counts and bounds of the queues, at the start.
   void prepare_queues();
-  /// Whose quota its items count against.
-  void assign_owner(waiting_queue& q) const;
+  /// What its name says of it, and whose quota its items count against.
+  void classify(waiting_queue& q) const;
   /// Runs `work` once all steps sent to the store before are done.
   void after_commits(std::function<void()> work);
 
@@ -278,7 +278,6 @@ struct store_and_forward_state {
   /// The same on the ledger in memory, at once, or on the one on disk.
   void commit_in(bool in_memory, transaction_step step, std::function<void()> done,
                  std::function<void(const caf::error&)> failed = nullptr);
-  void commit_later_in(bool in_memory, transaction_step step);
   /// Ledger in memory: this one has ended, only its id counts from now on.
   void forget_in_memory(const std::string& key, uint64_t expires_ms);
   void expire_in_memory();
@@ -336,6 +335,7 @@ struct store_and_forward_state {
     metrics::counter* custody_timeouts = nullptr;
     metrics::counter* dead_letters_dropped = nullptr;
     metrics::counter* in_memory = nullptr;
+    std::map<std::string_view, metrics::counter*> refused_at; // by limit, of those met
     metrics::gauge* waiting = nullptr;
     metrics::gauge* waiting_bytes = nullptr;
     metrics::gauge* dead_letters_listed = nullptr;

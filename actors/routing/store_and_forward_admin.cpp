@@ -13,6 +13,7 @@ namespace rvi {
 namespace {
 
 constexpr const char* component = "store-and-forward";
+constexpr std::string_view reply_mark = "$reply/";
 constexpr const char* dropped_by_hand = "dropped by an administrator";
 
 std::string error_object(ec code, std::string_view message) {
@@ -41,7 +42,15 @@ void store_and_forward_state::prepare_queues() {
   counts.memory_bytes = &m.get_gauge("rvi_memory_bytes", "What they take in memory.");
 }
 
-void store_and_forward_state::assign_owner(waiting_queue& q) const {
+void store_and_forward_state::classify(waiting_queue& q) const {
+  auto parts = split_queue_name(q.name);
+  q.target = std::move(parts.target);
+  q.data_class = std::move(parts.data_class);
+  if (q.target.starts_with(reply_mark))
+    if (auto bytes = crypto::unhex(std::string_view{q.target}.substr(reply_mark.size()));
+        bytes && bytes->size() == sizeof(node_uid))
+      std::copy_n(bytes->begin(), bytes->size(),
+                  reinterpret_cast<char*>(q.reply_to.emplace().data()));
   if (!type_of(q.target))
     return; // replies and outcomes are never refused
   auto& node = *config.node;
@@ -55,10 +64,11 @@ void store_and_forward_state::assign_owner(waiting_queue& q) const {
 
 caf::error store_and_forward_state::refused_at(const char* limit, const waiting_queue& q) {
   counts.refused->add();
-  config.node->metrics
-    ->get_counter("rvi_queue_refusals_total", "Requests answered busy, by the limit.",
-                  {{"limit", limit}})
-    .add();
+  auto& count = counts.refused_at[limit]; // `limit` is a literal
+  if (!count)
+    count = &config.node->metrics->get_counter(
+      "rvi_queue_refusals_total", "Requests answered busy, by the limit.", {{"limit", limit}});
+  count->add();
   std::string what{limit};
   if (what == "node" || what == "service")
     return caf::make_error(ec::busy, "too much waits for " + what + " " + q.owner.name);
@@ -67,8 +77,7 @@ caf::error store_and_forward_state::refused_at(const char* limit, const waiting_
   return caf::make_error(ec::busy, "too much waits for " + q.target);
 }
 
-// -- dead letters
-// -----------------------------------------------------------------------------------
+// -- dead letters --------------------------------------------------------------------------------
 
 void store_and_forward_state::died(const transaction_id& id, const std::string& target,
                                    std::string_view why, uint64_t count) {

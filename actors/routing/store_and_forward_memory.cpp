@@ -31,13 +31,6 @@ void store_and_forward_state::commit_in(bool in_memory, transaction_step step,
     failed(err);
 }
 
-void store_and_forward_state::commit_later_in(bool in_memory, transaction_step step) {
-  if (in_memory)
-    (void)config.memory->run(step);
-  else
-    commit_later(std::move(step));
-}
-
 void store_and_forward_state::after_commits(std::function<void()> work) {
   self
     ->request(config.store, caf::infinite, atom::read_v,
@@ -194,10 +187,6 @@ void store_and_forward_state::recover_in_memory() {
     auto q = queue_for(x.name);
     if (!q->named)
       q->number = x.number;
-    if (x.name.starts_with("$reply/"))
-      if (auto bytes = crypto::unhex(std::string_view{x.name}.substr(7));
-          bytes && bytes->size() == 16)
-        std::copy_n(bytes->begin(), 16, reinterpret_cast<char*>(q->reply_to.emplace().data()));
     for (auto& item : items[x.number]) {
       item.in_memory = true;
       entered(q, std::move(item));

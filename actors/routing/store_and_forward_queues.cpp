@@ -34,10 +34,7 @@ store_and_forward_state::queue_ptr store_and_forward_state::queue_for(const std:
     q = std::make_shared<waiting_queue>();
     q->number = next_queue++;
     q->name = name;
-    auto parts = split_queue_name(name);
-    q->target = std::move(parts.target);
-    q->data_class = std::move(parts.data_class);
-    assign_owner(*q);
+    classify(*q);
     may_forget(*q); // it may never get an item
   }
   return q;
@@ -52,9 +49,7 @@ store_and_forward_state::queue_ptr store_and_forward_state::queue_for(const requ
 store_and_forward_state::queue_ptr
 store_and_forward_state::reply_queue_for(const request_header& x) {
   auto name = "$reply/" + to_string(x.id.origin);
-  auto q = queue_for(config.kinds.has(x.data_class) ? queue_name(name, x.data_class) : name);
-  q->reply_to = x.id.origin;
-  return q;
+  return queue_for(config.kinds.has(x.data_class) ? queue_name(name, x.data_class) : name);
 }
 
 ledger::queue_ref store_and_forward_state::reference(const queue_ptr& q) {

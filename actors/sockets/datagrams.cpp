@@ -93,8 +93,7 @@ in_addr address_of(const socket_fd& socket, uint32_t interface) {
 
 } // namespace
 
-// -- opening
-// ----------------------------------------------------------------------------------------
+// -- opening -------------------------------------------------------------------------------------
 
 expected<shared_socket> open_netlink() {
   auto result = std::make_shared<socket_fd>(
@@ -183,8 +182,7 @@ caf::error send_to_group(const socket_fd& socket, const std::string& group, uint
   return {};
 }
 
-// -- reading
-// ----------------------------------------------------------------------------------------
+// -- reading -------------------------------------------------------------------------------------
 
 class datagram_handler;
 

@@ -9,9 +9,6 @@
 
 #include <doctest/doctest.h>
 
-#include <cstdio>
-#include <sys/wait.h>
-
 using namespace rvi;
 using namespace rvi::test;
 
@@ -85,23 +82,6 @@ struct fixture : two_nodes {
   service_client monitor{cloud.socket()};
 };
 
-struct ran {
-  int code = -1;
-  std::string output; // and errors
-};
-
-ran run(const std::string& arguments) {
-  auto pipe = ::popen((rvi_program() + " " + arguments + " 2>&1").c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  ran result;
-  char buffer[4'096];
-  for (size_t n = 0; (n = ::fread(buffer, 1, sizeof buffer, pipe)) > 0;)
-    result.output.append(buffer, n);
-  auto status = ::pclose(pipe);
-  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return result;
-}
-
 } // namespace
 
 TEST_SUITE_BEGIN("metrics" * doctest::skip(rvi_program().empty()));
@@ -173,17 +153,17 @@ TEST_CASE_FIXTURE(fixture, "by the commands") {
   start();
   auto at_cloud = " --socket " + cloud.socket();
   auto at_vehicle = " --socket " + vehicle.socket();
-  auto published = run("publish jlr.com/cloud/load 7 --retain" + at_cloud);
+  auto published = run_rvi("publish jlr.com/cloud/load 7 --retain" + at_cloud);
   CHECK_MESSAGE(published.code == 0, published.output);
-  auto seen = run("subscribe 'jlr.com/cloud/#' --count 1 --format json" + at_vehicle);
+  auto seen = run_rvi("subscribe 'jlr.com/cloud/#' --count 1 --format json" + at_vehicle);
   CHECK_MESSAGE(seen.code == 0, seen.output);
   CHECK(seen.output.find(R"("target":"metric:jlr.com/cloud/load","value":7)") != std::string::npos);
-  auto bad = run("publish jlr.com/vin/9/load 7" + at_cloud);
+  auto bad = run_rvi("publish jlr.com/vin/9/load 7" + at_cloud);
   CHECK(bad.code == 1);
   CHECK(bad.output.find("unauthorized") != std::string::npos);
-  CHECK(run("publish jlr.com/cloud/load '{'" + at_cloud).code == 2);
-  CHECK(run("subscribe 'jlr.com/#/x'" + at_vehicle).code == 2);
-  auto denied = run("subscribe 'jlr.com/#'" + at_vehicle);
+  CHECK(run_rvi("publish jlr.com/cloud/load '{'" + at_cloud).code == 2);
+  CHECK(run_rvi("subscribe 'jlr.com/#/x'" + at_vehicle).code == 2);
+  auto denied = run_rvi("subscribe 'jlr.com/#'" + at_vehicle);
   CHECK(denied.code == 1);
   CHECK(denied.output.find("unauthorized") != std::string::npos);
 }

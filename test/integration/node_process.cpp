@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
@@ -224,6 +225,18 @@ std::string node_process::log() const {
 std::string node_process::log_tail() const {
   auto text = log();
   return text.size() > log_tail_bytes ? text.substr(text.size() - log_tail_bytes) : text;
+}
+
+ran run_rvi(const std::string& arguments) {
+  auto pipe = ::popen((rvi_program() + " " + arguments + " 2>&1").c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  ran result;
+  char buffer[4'096];
+  for (size_t n = 0; (n = ::fread(buffer, 1, sizeof buffer, pipe)) > 0;)
+    result.output.append(buffer, n);
+  auto status = ::pclose(pipe);
+  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return result;
 }
 
 two_nodes::two_nodes()

@@ -104,6 +104,15 @@ private:
   pid_t pid_ = -1;
 };
 
+/// How a command ended.
+struct ran {
+  int code = -1;
+  std::string output; // and errors
+};
+
+/// Runs `rvi` with these arguments, as a shell takes them.
+ran run_rvi(const std::string& arguments);
+
 /// The two nodes of HLD chapter 8 on real sockets, not started.
 struct two_nodes {
   two_nodes();

@@ -10,9 +10,6 @@
 
 #include <doctest/doctest.h>
 
-#include <cstdio>
-#include <sys/wait.h>
-
 using namespace rvi;
 using namespace rvi::test;
 
@@ -20,11 +17,6 @@ namespace {
 
 constexpr const char* stream_audio = "rpc:jlr.com/cloud/media_server/stream_audio";
 constexpr uint64_t minute_ms = 60'000;
-
-struct ran {
-  int code = -1;
-  std::string output; // and errors
-};
 
 bool holds(const std::string& text, std::string_view part) {
   return text.find(part) != text.npos;
@@ -46,27 +38,14 @@ struct fixture : two_nodes {
 
   std::string at(const std::string& file) const { return world.folder + "/" + file; }
 
-  /// Runs the program; none of the paths needs quotes.
-  ran rvi(const std::string& arguments) {
-    auto pipe = ::popen((rvi_program() + " " + arguments + " 2>&1").c_str(), "r");
-    REQUIRE(pipe != nullptr);
-    ran result;
-    char buffer[4'096];
-    for (size_t n = 0; (n = ::fread(buffer, 1, sizeof buffer, pipe)) > 0;)
-      result.output.append(buffer, n);
-    auto status = ::pclose(pipe);
-    result.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    return result;
-  }
-
   /// Signs a list by the organization's root.
   ran sign(const std::string& arguments) {
-    return rvi("credential revoke --root " + at("root.key") + " --organization jlr.com "
-               + arguments);
+    return run_rvi("credential revoke --root " + at("root.key") + " --organization jlr.com "
+                   + arguments);
   }
 
   ran enter(const std::string& file) {
-    return rvi("revoke --socket " + cloud.socket() + " " + at(file));
+    return run_rvi("revoke --socket " + cloud.socket() + " " + at(file));
   }
 
   /// How a request of the vehicle's service ends, or why it is refused at once.
@@ -113,12 +92,12 @@ TEST_CASE_FIXTURE(fixture, "a revoked vehicle loses its link and reaches nobody"
   auto served = media_server.invoked.size();
   CHECK_MESSAGE(wait([&] { return outcome() == "revoked"; }), vehicle.log_tail());
   CHECK(media_server.invoked.size() == served);
-  auto status = rvi("status --socket " + cloud.socket());
+  auto status = run_rvi("status --socket " + cloud.socket());
   CHECK_MESSAGE(holds(status.output, "serial: 1"), status.output);
   CHECK(holds(status.output, "next: "));
-  auto own = rvi("status --socket " + vehicle.socket());
+  auto own = run_rvi("status --socket " + vehicle.socket());
   CHECK_MESSAGE(holds(own.output, "state: revoked"), own.output);
-  auto nodes = rvi("nodes --socket " + cloud.socket());
+  auto nodes = run_rvi("nodes --socket " + cloud.socket());
   CHECK_MESSAGE(!holds(nodes.output, "linked"), nodes.output);
 }
 
@@ -189,14 +168,14 @@ TEST_CASE_FIXTURE(fixture, "each list takes up the one before it") {
   CHECK(text->root()["serial"].as_uint() == 2);
   CHECK(text->root()["entries"].as_uint() == 2);
   CHECK(text->root()["added"].as_uint() == 1);
-  auto shown = rvi("credential show --format json " + at("2.list"));
+  auto shown = run_rvi("credential show --format json " + at("2.list"));
   REQUIRE_MESSAGE(shown.code == 0, shown.output);
   text = json::parse(shown.output);
   REQUIRE(text);
   CHECK(text->root()["issuer"].as_string() == "jlr.com");
   CHECK(text->root()["serial"].as_uint() == 2);
   CHECK(text->root()["entries"].size() == 2);
-  CHECK(holds(rvi("credential show " + at("2.list")).output, "serial        2, a full list\n"));
+  CHECK(holds(run_rvi("credential show " + at("2.list")).output, "serial        2, a full list\n"));
 }
 
 TEST_CASE_FIXTURE(fixture, "what cannot be revoked is said, and nothing is written") {
@@ -238,7 +217,7 @@ TEST_CASE_FIXTURE(fixture, "what cannot be revoked is said, and nothing is writt
   said(node + " --until tomorrow", 2, "is no time such as");
   said("--until 2100-01-01 --credential " + vehicle_credential(), 2, "--node");
   said("", 2, "--node");
-  CHECK(rvi("credential show " + at("1.list")).code == 1); // was never made
+  CHECK(run_rvi("credential show " + at("1.list")).code == 1); // was never made
 }
 
 TEST_SUITE_END();

@@ -84,8 +84,7 @@ interface_map wlan_map(bool up = true) {
   return table.interfaces();
 }
 
-// -- the actor
-// --------------------------------------------------------------------------------------
+// -- the actor -----------------------------------------------------------------------------------
 
 struct sent_beacons {
   std::vector<std::pair<uint32_t, std::string>> sent;

@@ -4,7 +4,7 @@
 // that start again.
 
 #include "runtime/observe/log.hpp"
-#include "test/support/loopback_node.hpp"
+#include "test/support/vehicle_and_cloud.hpp"
 
 #include <doctest/doctest.h>
 
@@ -17,23 +17,10 @@ namespace {
 using texts = std::vector<std::string>;
 constexpr const char* load = "metric:jlr.com/cloud/load";
 
-struct fixture : test::world {
-  fixture() {
-    (void)log::configure(std::getenv("RVI_LOG") ? log::level::debug : log::level::error,
-                         log::format::text);
-    vehicle.routes = {{"+:jlr.com/cloud/#", {"loopback:cloud"}}};
-    cloud.infix = "";
-  }
-
-  void start_vehicle() {
-    vehicle.start();
-    vehicle.register_service("dashboard");
-  }
-
-  void start_cloud() {
-    cloud.start();
-    cloud.register_service("monitor");
-  }
+struct fixture : test::vehicle_and_cloud {
+  fixture()
+    : vehicle_and_cloud({{"metric:jlr.com/cloud"}, "dashboard"},
+                        {{"jlr.com/vin/+/services"}, "monitor"}) {}
 
   ec last_answer(test::loopback_node& x) { return code_of(x.services->answers.back().error); }
 
@@ -59,9 +46,6 @@ struct fixture : test::world {
     return std::any_of(table->nodes.begin(), table->nodes.end(),
                        [](auto& x) { return x.second->link != 0; });
   }
-
-  test::loopback_node vehicle{*this, "jlr.com/vin/1234", "vehicle", {"metric:jlr.com/cloud"}};
-  test::loopback_node cloud{*this, "jlr.com/cloud", "cloud", {"jlr.com/vin/+/services"}};
 };
 
 } // namespace

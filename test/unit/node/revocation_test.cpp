@@ -4,8 +4,8 @@
 // and how the list gets about.
 
 #include "runtime/observe/log.hpp"
-#include "test/support/loopback_node.hpp"
 #include "test/support/silent_link.hpp"
+#include "test/support/vehicle_and_cloud.hpp"
 
 #include <doctest/doctest.h>
 
@@ -24,23 +24,10 @@ test::link_listener told_of(const std::shared_ptr<std::vector<std::string>>& clo
   return x;
 }
 
-struct fixture : test::world {
-  fixture() {
-    (void)log::configure(std::getenv("RVI_LOG") ? log::level::debug : log::level::off,
-                         log::format::text);
-    vehicle.routes = {{"+:jlr.com/cloud/#", {"loopback:cloud"}}};
-    cloud.infix = "";
-  }
-
-  void start_vehicle() {
-    vehicle.start();
-    vehicle.register_service("media_player");
-  }
-
-  void start_cloud() {
-    cloud.start();
-    cloud.register_service("media_server");
-  }
+struct fixture : test::vehicle_and_cloud {
+  fixture()
+    : vehicle_and_cloud({{"jlr.com/cloud/media_server"}, "media_player"},
+                        {{"jlr.com/vin/+/services"}, "media_server"}, log::level::off) {}
 
   void connect(test::loopback_node& from, const test::loopback_node& to) {
     self->send(from.data_link, atom::setup_v,
@@ -109,8 +96,6 @@ struct fixture : test::world {
                                                   {"jlr.com/cloud/media_server"}, now_s()));
   }
 
-  test::loopback_node vehicle{*this, "jlr.com/vin/1234", "vehicle", {"jlr.com/cloud/media_server"}};
-  test::loopback_node cloud{*this, "jlr.com/cloud", "cloud", {"jlr.com/vin/+/services"}};
   test::loopback_node phone{*this, "jlr.com/mobile/5", "phone", {"jlr.com/vin/+/services"}};
 };
 

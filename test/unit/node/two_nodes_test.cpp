@@ -5,7 +5,7 @@
 
 #include "messages/name.hpp"
 #include "runtime/observe/log.hpp"
-#include "test/support/loopback_node.hpp"
+#include "test/support/vehicle_and_cloud.hpp"
 
 #include <doctest/doctest.h>
 
@@ -21,23 +21,10 @@ namespace {
 constexpr const char* stream_audio = "rpc:jlr.com/cloud/media_server/stream_audio";
 constexpr const char* song = R"([{"file":"xyzzy.mp3"},{"start":0},{"quality":10}])";
 
-struct fixture : test::world {
-  fixture() {
-    (void)log::configure(std::getenv("RVI_LOG") ? log::level::debug : log::level::error,
-                         log::format::text);
-    vehicle.routes = {{"+:jlr.com/cloud/#", {"loopback:cloud"}}};
-    cloud.infix = "";
-  }
-
-  void start_vehicle() {
-    vehicle.start();
-    vehicle.register_service("media_player");
-  }
-
-  void start_cloud() {
-    cloud.start();
-    cloud.register_service("media_server");
-  }
+struct fixture : test::vehicle_and_cloud {
+  fixture()
+    : vehicle_and_cloud({{"jlr.com/cloud/media_server"}, "media_player"},
+                        {{"jlr.com/vin/+/services"}, "media_server"}) {}
 
   /// The transaction id of the last accepted invoke.
   transaction_id accepted() {
@@ -81,9 +68,6 @@ struct fixture : test::world {
     }
     return result;
   }
-
-  test::loopback_node vehicle{*this, "jlr.com/vin/1234", "vehicle", {"jlr.com/cloud/media_server"}};
-  test::loopback_node cloud{*this, "jlr.com/cloud", "cloud", {"jlr.com/vin/+/services"}};
 };
 
 } // namespace

@@ -11,6 +11,7 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -70,21 +71,24 @@ struct metric_fixture : world {
     config.node = context;
     config.store = store;
     hub = spawn(rvi::metric_hub, config);
-    auto note = [this](const std::vector<metric_delivery>& xs) {
+    std::function<void(const std::vector<metric_delivery>&)> note = [this](auto& xs) {
       messages += 1;
       for (auto& delivery : xs)
         for (auto client : delivery.clients)
           seen.push_back({client, delivery.value});
     };
-    auto server = spawn([note](json_rpc_actor::pointer) -> json_rpc_actor::behavior_type {
-      return {
-        [](atom::respond, const std::vector<call_result>&) {},
-        [](atom::invoke, const std::vector<invocation>&) {},
-        [](atom::outcome, const std::vector<outcome_delivery>&) {},
-        [](atom::available, const std::vector<availability_report>&) {},
-        [note](atom::publish, const std::vector<metric_delivery>& xs) { note(xs); },
-      };
-    });
+    // With an argument: libcaf binds a reference to null for an actor without any.
+    auto server = spawn(
+      [](json_rpc_actor::pointer, decltype(note) taken) -> json_rpc_actor::behavior_type {
+        return {
+          [](atom::respond, const std::vector<call_result>&) {},
+          [](atom::invoke, const std::vector<invocation>&) {},
+          [](atom::outcome, const std::vector<outcome_delivery>&) {},
+          [](atom::available, const std::vector<availability_report>&) {},
+          [taken](atom::publish, const std::vector<metric_delivery>& xs) { taken(xs); },
+        };
+      },
+      note);
     self->send(hub, atom::attach_v, server);
     ++epoch;
     settle();

@@ -227,8 +227,7 @@ TEST_CASE_FIXTURE(queues, "the most urgent of all queues to a node goes first") 
   CHECK(order == std::vector<uint64_t>{4, 2, 3, 1});
 }
 
-// -- reports
-// ----------------------------------------------------------------------------------------
+// -- reports -------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(queues, "a message that asks for a report ends with one") {
   start();
@@ -262,8 +261,7 @@ TEST_CASE_FIXTURE(queues, "a message that asks for a report ends with one") {
   CHECK(seen->outcomes[0].target == x->header.target);
 }
 
-// -- dead letters
-// -----------------------------------------------------------------------------------
+// -- dead letters --------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(queues, "a message nobody takes is listed where it was made, and made again") {
   start();
