@@ -98,6 +98,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::metric_subscriptions)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::metric_call>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::metric_delivery>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::metric_value_ptr>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::relayed_announcement)
 
 namespace rvi {
 
@@ -147,6 +148,11 @@ using link_actor = caf::typed_actor<
   caf::reacts_to<atom::announce, bool, std::vector<announce_entry>>,
   // The peer's announcement was accepted; these of its services are available.
   caf::reacts_to<atom::available, std::vector<std::string>>,
+  // HLD 11: services of others that this node carries for: everything or what changed.
+  caf::reacts_to<atom::announce, relayed_announcement>,
+  // What the peer relayed names credentials (hashes) nobody here knows: the peer is asked, the
+  // announcement waits.
+  caf::reacts_to<atom::verify, relayed_announcement, std::vector<std::string>>,
   // Credentials the peer asked for.
   caf::reacts_to<atom::learn, std::vector<std::string>>,
   // A batch whose credential (hash) nobody here knows: the peer is asked, the batch waits.
@@ -320,6 +326,8 @@ using service_discovery_actor = caf::typed_actor<
   // HLD 7.7, 11.4: what the peer announced, all (true) or a delta. Answers the link with
   // `available`, or closes it if an entry is outside the peer's rights.
   caf::reacts_to<atom::announce, link_actor, peer_identity, bool, std::vector<announce_entry>>,
+  // What the peer says of others' services, which it carries for (RVI-SVC_DISC-4 to 8).
+  caf::reacts_to<atom::announce, link_actor, peer_identity, relayed_announcement>,
   // HLD 11.2, 11.6.
   caf::reacts_to<atom::link_up, link_actor, link_info>, caf::reacts_to<atom::link_down, uint64_t>,
   // The first round trip of a link: its number, us.

@@ -74,6 +74,20 @@ struct announce_entry {
   std::string credential_hash;
 };
 
+/// The same as a relay passes it on (rvi.proto's `RelayedEntry`).
+struct relayed_entry {
+  announce_entry entry;
+  std::vector<node_uid> route; // the relay itself first, then those it heard it from
+  bool away = false;           // it keeps requests for the owner, but has no way to it now
+};
+
+/// Rvi.proto's `RelayedAnnounce`.
+struct relayed_announcement {
+  bool full = false;
+  std::vector<relayed_entry> entries;
+  std::vector<std::string> withdrawn; // services it does not carry for any more
+};
+
 /// What ties an Authorize to one session.
 struct session_binding {
   bool client = false; // we dialled
@@ -94,7 +108,8 @@ struct peer_identity {
   std::vector<std::string> credential_hashes;
   std::vector<std::string> sources;
   std::vector<std::string> destinations;
-  uint64_t expires_ms = 0; // when the last of its credentials ends
+  std::vector<std::string> relay; // patterns of names it may carry for
+  uint64_t expires_ms = 0;        // when the last of its credentials ends
   uint64_t frame_bytes_max = 0;
   std::string link_kind; // what it calls the link; empty: it has no name for it
 };

@@ -164,6 +164,10 @@ bool credential::covers_destination(std::string_view name) const {
   return any_covers(destinations, name) && (administrator || !is_reserved(name));
 }
 
+bool credential::covers_relay(std::string_view name) const {
+  return any_covers(relay, name);
+}
+
 bool credential::covers_user(std::string_view role) const {
   return !users || (!role.empty() && std::find(users->begin(), users->end(), role) != users->end());
 }
@@ -249,18 +253,20 @@ expected<credential_ptr> parse_credential(std::string_view text) {
   static_cast<credential_claims&>(*result) = std::move(*claims);
   result->text = text;
   result->hash = std::string{crypto::view(crypto::sha256(text))};
-  result->signed_text = std::move(*jws);
+  result->key_id = std::move(jws->key_id);
+  result->algorithm = std::move(jws->algorithm);
   result->revocation = credential_revocation_id(result->issuer, result->id);
   result->holder_revocation = holder_revocation_id(result->issuer, result->key.uid());
   return credential_ptr{std::move(result)};
 }
 
 caf::error verify_credential(const credential& x, const trust_anchors& anchors) {
-  auto key = anchors.find(x.issuer, x.signed_text.key_id);
+  auto key = anchors.find(x.issuer, x.key_id);
   if (!key)
-    return caf::make_error(ec::unknown_issuer,
-                           "no pinned key " + x.signed_text.key_id + " of " + x.issuer);
-  if (!crypto::verify(x.signed_text, *key))
+    return caf::make_error(ec::unknown_issuer, "no pinned key " + x.key_id + " of " + x.issuer);
+  // Its parts are not kept: a cloud holds a credential of each of its peers.
+  auto jws = crypto::parse_jws(x.text);
+  if (!jws || !crypto::verify(*jws, *key))
     return invalid("the issuer's signature does not verify");
   for (auto* list : {&x.sources, &x.destinations, &x.relay})
     for (auto& pattern : *list)

@@ -46,14 +46,17 @@ struct credential_claims {
 };
 
 struct credential : credential_claims {
-  std::string text; // JWS compact
-  std::string hash; // SHA-256 of text, 32 bytes
-  crypto::jws signed_text;
+  std::string text;           // JWS compact
+  std::string hash;           // SHA-256 of text, 32 bytes
+  std::string key_id;         // of the issuer's key
+  std::string algorithm;      // of its signature
   revocation_id revocation{}; // how its issuer's list would name it
   revocation_id holder_revocation{};
 
   bool covers_source(std::string_view name) const;
   bool covers_destination(std::string_view name) const;
+  /// True if its holder may carry requests for this name.
+  bool covers_relay(std::string_view name) const;
   /// True if it may ask on behalf of who has this role; empty: nobody, or a user without a role.
   bool covers_user(std::string_view role) const;
 };

@@ -64,8 +64,11 @@ struct envelope {
   std::string arguments;
   batch_root_ptr root;
   crypto::leaf_proof proof;
+  // Unsigned and advisory: what the nodes between say about its way here.
   uint32_t hops = 0;
   std::vector<node_uid> route;
+  uint64_t age_ms = 0;      // on the way, until it came here
+  uint64_t received_ms = 0; // when it came here, by this node's clock; 0: it was made here
 
   size_t size() const { return header_bytes.size() + arguments.size(); }
 };

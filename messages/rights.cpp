@@ -128,7 +128,7 @@ bool rights::may_receive(std::string_view name, uint64_t now_ms) const {
 }
 
 caf::error
-rights::check_remote(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const {
+rights::check_sender(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const {
   if (x.expires_ms <= now_ms)
     return caf::make_error(ec::timeout, std::string{"its time was up"});
   if (x.created_ms > now_ms + limits.clock_skew_ms)
@@ -154,6 +154,13 @@ rights::check_remote(const request_header& x, uint64_t signed_at_ms, uint64_t no
   if (!credential->covers_user(x.user_role))
     return caf::make_error(ec::unauthorized,
                            std::string{"the sender may not ask on behalf of this user"});
+  return {};
+}
+
+caf::error
+rights::check_remote(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const {
+  if (auto err = check_sender(x, signed_at_ms, now_ms); err || x.is_reply())
+    return err;
   if (!x.target_uid.empty() && x.target_uid != crypto::view(own_key.uid()))
     return caf::make_error(ec::unauthorized, std::string{"meant for another node"});
   if (!is_below(x.target, node_address) || !may_receive(x.target, now_ms))

@@ -94,12 +94,29 @@ struct rights {
   /// `revoked`, `quarantined`, `unauthorized`, `unknown_target`.
   caf::error check_remote(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const;
 
+  /// The part of it that holds for whoever takes the request, its target or a relay.
+  caf::error check_sender(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const;
+
+  /// True if a credential of this node that stands now lets it carry for this name.
+  bool may_relay(std::string_view name, uint64_t now_ms) const;
+  /// The same for any name: this node is a relay.
+  bool is_relay(uint64_t now_ms) const;
+  /// May this node carry it now (decisions 4)? Its own claim, then the sender as `check_sender`.
+  caf::error check_carried(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const;
+
   /// The credential with this hash, ours or one a peer has sent, if it is not revoked: nothing can
   /// be derived from one that is.
   credential_ptr find(const std::string& hash) const;
   /// The same, revoked or not. What it signed is refused for the right reason that way.
   credential_ptr find_known(const std::string& hash) const;
 };
+
+/// Whom a relay carries this for, as its claim must cover it: a request's target, or the service
+/// that a reply comes from.
+std::string carried_name(const request_header& x);
+
+/// True if one of a relay's patterns covers the name.
+bool covers_any(const std::vector<std::string>& patterns, std::string_view name);
 
 using rights_snapshot = snapshot<rights>;
 

@@ -63,6 +63,11 @@ route routing_table::resolve(std::string_view target) const {
   return result;
 }
 
+std::vector<relay_way> routing_table::ways_to(std::string_view target) const {
+  auto i = longest_prefix(relayed, target);
+  return i == relayed.end() ? std::vector<relay_way>{} : *i->second;
+}
+
 route routing_table::resolve_node(const node_uid& uid, std::string_view target) const {
   auto i = nodes_by_uid.find(uid);
   if (i == nodes_by_uid.end())

@@ -33,6 +33,7 @@ struct known_node {
   ec fallen = ec::none; // revoked or quarantined since: it is not used
 
   bool available() const { return link != 0 && fallen == ec::none; }
+  std::vector<std::string> relay; // patterns of names it may carry for, by its last session
 };
 
 using known_node_ptr = std::shared_ptr<const known_node>;
@@ -41,6 +42,14 @@ using known_node_ptr = std::shared_ptr<const known_node>;
 struct provisioned_address {
   std::string pattern;
   std::vector<std::string> network_addresses;
+};
+
+/// A relay that says it carries for a service.
+struct relay_way {
+  node_uid relay{};
+  node_uid owner{};
+  size_t hops = 0;   // nodes between this one and the owner
+  bool away = false; // it only keeps requests for now
 };
 
 struct route {
@@ -59,6 +68,12 @@ struct routing_table {
   shared_map<std::string, known_node_ptr> nodes; // by node address
   shared_map<node_uid, known_node_ptr> nodes_by_uid;
   std::vector<provisioned_address> provisioned;
+  shared_map<node_uid, known_node_ptr> relays; // the nodes that may carry for others
+  /// By service: who carries for it, best first.
+  shared_map<std::string, std::shared_ptr<const std::vector<relay_way>>> relayed;
+
+  /// Who says it carries for the service that prefix-matches the name; empty if nobody.
+  std::vector<relay_way> ways_to(std::string_view target) const;
 
   /// HLD 8.4-8.5 and 8.17-8.18. `local` without a service: the name is this node's, nobody serves
   /// it.

@@ -60,8 +60,8 @@ void write_content(json::writer& out, const credential& x) {
   out.member("id", x.id)
     .member("issuer", x.issuer)
     .member("subject", to_string(x.key.uid()))
-    .member("signed_by", x.signed_text.key_id)
-    .member("algorithm", x.signed_text.algorithm)
+    .member("signed_by", x.key_id)
+    .member("algorithm", x.algorithm)
     .member("issued", x.issued_s)
     .member("not_before", x.not_before_s)
     .member("expires", x.expires_s)
@@ -75,8 +75,7 @@ void write_content(json::writer& out, const credential& x) {
 
 void print_content(const credential& x, uint64_t now_s) {
   print_line("id            " + x.id);
-  print_line("issuer        " + x.issuer + ", key " + x.signed_text.key_id + " ("
-             + x.signed_text.algorithm + ")");
+  print_line("issuer        " + x.issuer + ", key " + x.key_id + " (" + x.algorithm + ")");
   print_line("subject       node " + to_string(x.key.uid()));
   print_line("key           " + x.key.jwk());
   print_line("issued        " + show_time(x.issued_s));

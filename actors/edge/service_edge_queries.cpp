@@ -141,11 +141,20 @@ void service_edge_state::do_get_services(const service_call& from,
   for (auto& [name, service] : table->local)
     if (wanted(name))
       result.names.push_back(name);
+  auto now = config.node->time->wall_ms();
+  auto linked = [&](const node_uid& uid) {
+    auto i = table->nodes_by_uid.find(uid);
+    return i != table->nodes_by_uid.end() && i->second->link != 0;
+  };
   for (auto& [address, node] : table->nodes)
     for (auto& name : node->services)
-      if (node->available() && wanted(name)
-          && may_reach(*rights, name, config.node->time->wall_ms()))
+      if (node->available() && wanted(name) && may_reach(*rights, name, now))
         result.names.push_back(name);
+  for (auto& [name, ways] : table->relayed)
+    if (wanted(name) && may_reach(*rights, name, now)
+        && std::any_of(ways->begin(), ways->end(),
+                       [&](auto& way) { return linked(way.relay) && !linked(way.owner); }))
+      result.names.push_back(name);
   answer(to, std::move(result));
 }
 

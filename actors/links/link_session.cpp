@@ -226,11 +226,16 @@ void link_session::unknown_credential(std::string batch_bytes, const std::string
                          std::string{"too many batches under credentials not sent"}));
     return;
   }
+  if (not_held_.count(hash) != 0) {
+    refuse_unknown(batch_bytes);
+    return;
+  }
   parked_.push_back(std::move(batch_bytes));
-  session_.need_credential(hash);
+  ask_credential(hash);
 }
 
 void link_session::credentials_known() {
+  credentials_answered();
   for (auto& bytes : std::exchange(parked_, {}))
     caf::anon_send(verifier(), atom::verify_v, self_, config_.number, peer_, std::move(bytes));
 }

@@ -10,7 +10,6 @@
 #include "actors/node/context.hpp"
 #include "messages/actors.hpp"
 
-#include <deque>
 #include <optional>
 #include <set>
 #include <string>
@@ -57,6 +56,9 @@ public:
   void admit(const peer_identity& peer);
   void announce(bool full, const std::vector<announce_entry>& entries);
   void available(const std::vector<std::string>& services);
+  void announce_relayed(const relayed_announcement& x);
+  /// The peer relayed this; it waits for the credentials with these hashes.
+  void unknown_owners(relayed_announcement x, const std::vector<std::string>& hashes);
   void transmit(const batch& x);
   void custody(const custody_report& x);
   void learn(const std::vector<std::string>& credentials);
@@ -88,6 +90,12 @@ private:
   void take(peer_authorize x);
   void take(peer_announce x);
   void take(peer_batch x);
+  void take(peer_relayed x);
+  /// The peer was asked for it and does not have it: what it signed is refused.
+  void refuse_unknown(const std::string& batch_bytes);
+  void ask_credential(const std::string& hash);
+  void ask_next_credentials();
+  void credentials_answered();
   void take(peer_custody x);
   void take(peer_credit x);
   void take(peer_needs x);
@@ -116,14 +124,18 @@ private:
   session_binding binding_;
   peer_identity peer_;
   std::vector<std::string> services_;
-  std::deque<std::string> parked_;
+  std::vector<std::string> parked_;
+  std::vector<relayed_announcement> parked_relayed_;
+  std::set<std::string> wanted_;   // credentials to ask the peer for
+  std::set<std::string> asked_;    // asked for in the frame that has no answer yet
+  std::set<std::string> not_held_; // the peer was asked for them and does not have them
   bool ended_ = false;
   std::string reason_;
   uint64_t started_ms_ = 0;
-  uint64_t heard_ms_ = 0;      // last byte from the peer
-  uint64_t traffic_ms_ = 0;    // last batch or custody, either way
-  uint64_t ping_us_ = 0;       // when the open ping went out; 0: none is open
-  uint64_t pinged_ms_ = 0;     // when the last one did
+  uint64_t heard_ms_ = 0;   // last byte from the peer
+  uint64_t traffic_ms_ = 0; // last batch or custody, either way
+  uint64_t ping_us_ = 0;    // when the open ping went out; 0: none is open
+  uint64_t pinged_ms_ = 0;  // when the last one did
   uint64_t round_trip_us_ = 0;
   link_meter meter_;
   uint64_t authorized_us_ = 0;

@@ -48,6 +48,12 @@ caf::message_handler link_session_handlers(State& st) {
     [=](atom::verify, std::string& bytes, const std::string& hash) {
       then_flush([&](link_session& x) { x.unknown_credential(std::move(bytes), hash); });
     },
+    [=](atom::announce, const relayed_announcement& x) {
+      then_flush([&](link_session& to) { to.announce_relayed(x); });
+    },
+    [=](atom::verify, relayed_announcement& x, const std::vector<std::string>& hashes) {
+      then_flush([&](link_session& to) { to.unknown_owners(std::move(x), hashes); });
+    },
     [=](atom::done) { then_flush([](link_session& x) { x.credentials_known(); }); },
     [=](atom::link_up) { then_flush([](link_session& x) { x.known(); }); },
     [=](atom::revoke, const std::vector<std::string>& lists) {

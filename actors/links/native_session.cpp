@@ -121,6 +121,8 @@ caf::error native_session::take_admitted(const wire::Frame& frame) {
     case wire::Frame::kMetricSubscriptions:
     case wire::Frame::kMetricValues:
       return take_metrics(frame);
+    case wire::Frame::kRelayedAnnounce:
+      return take_relayed(frame);
     default:
       return caf::make_error(ec::malformed, std::string{"a frame this node does not take"});
   }
@@ -280,10 +282,12 @@ void native_session::custody(const custody_report& x) {
   append(frame);
 }
 
-void native_session::need_credential(const std::string& hash) {
-  asked_for_.push_back(hash);
+void native_session::need_credentials(const std::vector<std::string>& hashes) {
   wire::Frame frame;
-  frame.mutable_need_credential()->add_hashes(hash);
+  for (auto& hash : hashes) {
+    asked_for_.push_back(hash);
+    frame.mutable_need_credential()->add_hashes(hash);
+  }
   append(frame);
 }
 

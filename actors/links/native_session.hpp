@@ -10,7 +10,7 @@
 #include "messages/wire/frame.hpp"
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,6 +34,9 @@ struct peer_authorize {
 struct peer_announce {
   bool full = false;
   std::vector<announce_entry> entries;
+};
+struct peer_relayed {
+  relayed_announcement announcement;
 };
 struct peer_batch {
   std::string bytes; // a serialised Batch
@@ -83,7 +86,7 @@ struct session_up {};
 using session_event
   = std::variant<peer_authorize, peer_announce, peer_batch, peer_custody, peer_credit, peer_needs,
                  peer_chain, peer_revocations, peer_token, peer_token_kept, peer_subscriptions,
-                 peer_values, peer_pong, peer_bye, session_up>;
+                 peer_values, peer_pong, peer_bye, session_up, peer_relayed>;
 
 class native_session {
 public:
@@ -98,13 +101,16 @@ public:
   /// The peer's Authorize is accepted; what it sent since is read now.
   caf::error admitted(uint64_t frame_bytes_max);
   void announce(bool full, const std::vector<announce_entry>& entries);
+  /// Services of others that this node carries for.
+  void announce_relayed(const relayed_announcement& x);
   /// The peer's first announcement is accepted.
   void announcement_accepted();
 
   void transmit(const batch& x);
   /// Tells the peer what is durable here and gives it the credit back.
   void custody(const custody_report& x);
-  void need_credential(const std::string& hash);
+  /// At most 4.
+  void need_credentials(const std::vector<std::string>& hashes);
   void credentials(const std::vector<std::string>& texts);
   /// Signed lists, a frame each; those beyond the peer's frames are left out.
   void revocations(const std::vector<std::string>& lists);
@@ -127,6 +133,7 @@ private:
   caf::error take_frame(std::string_view bytes);
   caf::error take_admitted(const wire::Frame& frame);
   caf::error take_announce(const wire::Frame& frame);
+  caf::error take_relayed(const wire::Frame& frame);
   caf::error take_batch(std::string_view batch);
   caf::error take_chain(const wire::Frame& frame);
   caf::error take_metrics(const wire::Frame& frame);
@@ -136,7 +143,7 @@ private:
   native_session_limits limits_;
   wire::frame_reader reader_;
   std::string output_;
-  std::deque<session_event> events_;
+  std::list<session_event> events_; // most sessions are idle, and an empty deque is not small
   uint64_t peer_frame_bytes_max_ = wire::frame_bytes_max_default;
   bool introduced_ = false;     // our Authorize is out
   bool authorize_seen_ = false; // the peer's is in

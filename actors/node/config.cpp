@@ -131,6 +131,8 @@ void read_limits(config::file& file, node_config& x) {
   x.memory.bytes_max = t.bytes("memory_bytes", uint64_t{64} << 20, 64 * 1'024, uint64_t{16} << 30);
   x.delivery_attempts_max = static_cast<uint64_t>(t.integer("delivery_attempts", 20, 1, 1'000'000));
   x.dead_letters_max = static_cast<uint64_t>(t.integer("dead_letters", 10'000, 0, 10'000'000));
+  x.relay_items_max = static_cast<uint64_t>(t.integer("relay_items", 10'000, 1));
+  x.relay_bytes_max = t.bytes("relay_bytes", uint64_t{64} << 20, 1'024);
   x.connections_max = static_cast<uint64_t>(t.integer("connections", 10'000, 1, 1'000'000));
   x.sessions_max = static_cast<uint64_t>(t.integer("sessions", 10'000, 1, 1'000'000));
   x.nodes_remembered_max

@@ -92,6 +92,8 @@ struct node_config {
   memory_limits memory;
   uint64_t delivery_attempts_max = 20;
   uint64_t dead_letters_max = 10'000;
+  uint64_t relay_items_max = 0; // carried for one originator
+  uint64_t relay_bytes_max = 0;
   uint64_t connections_max = 0;
   uint64_t sessions_max = 0;
   uint64_t nodes_remembered_max = 10'000;

@@ -100,6 +100,8 @@ child_spec store_and_forward(node_environment_ptr env) {
               env->memory_requests = std::make_shared<memory_requests>(
                 env->context->time->wall_ms(), env->config.memory);
             x.memory = env->memory_requests;
+            x.relay_items_max = env->config.relay_items_max;
+            x.relay_bytes_max = env->config.relay_bytes_max;
             x.skew_ms_max = env->config.clock_skew_ms;
             x.kinds = env->config.kinds;
             return plain(self->system().spawn(rvi::store_and_forward, std::move(x)));

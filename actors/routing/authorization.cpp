@@ -173,16 +173,23 @@ void authorization_state::send_credentials(const link_actor& link,
                                            const std::vector<std::string>& hashes) {
   auto rights = config.node->rights->load();
   std::vector<std::string> texts;
+  std::vector<std::string> missing;
   for (auto& hash : hashes)
-    for (auto& x : rights->own)
-      if (x->hash == hash)
-        texts.push_back(x->text);
-  self->send(link, atom::learn_v, std::move(texts));
+    if (auto x = rights->find_known(hash))
+      texts.push_back(x->text);
+    else
+      missing.push_back(hash);
+  if (missing.empty())
+    self->send(link, atom::learn_v, std::move(texts));
+  else
+    send_stored_credentials(link, std::move(texts), missing);
 }
 
 void authorization_state::learn(const std::vector<std::string>& texts, const link_actor& link) {
   auto rights = config.node->rights->load();
   for (auto& text : texts) {
+    if (learn_of_another(*rights, text, link))
+      continue;
     auto now = config.node->time->wall_ms();
     auto x = accept_credential(text, rights->anchors, now);
     auto err = x ? rights->check_standing(**x, now) : std::move(x.error());

@@ -12,8 +12,8 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
-#include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -113,7 +113,12 @@ struct authorization_state {
   void session_ended(const caf::actor_addr& link);
   caf::result<std::vector<announce_entry>> announce(const std::vector<std::string>& services);
   void send_credentials(const link_actor& link, const std::vector<std::string>& hashes);
+  /// Adds those that only the store has: of nodes this one carries for.
+  void send_stored_credentials(const link_actor& link, std::vector<std::string> texts,
+                               const std::vector<std::string>& hashes);
   void learn(const std::vector<std::string>& texts, const link_actor& link);
+  /// A relay shows a third node's credential. False: it is the peer's own, or none at all.
+  bool learn_of_another(const rights& own, const std::string& text, const link_actor& link);
   /// Reads the credentials of peers seen before and the revocation lists from the store.
   void load_known();
   void take_known(const std::vector<std::string>& texts);
@@ -169,7 +174,7 @@ struct authorization_state {
   std::map<uint64_t, session> sessions; // by number, in order of admission
   std::map<caf::actor_addr, uint64_t> session_numbers;
   uint64_t next_session = 1;
-  std::deque<list_import> imports;
+  std::list<list_import> imports;
   size_t import_bytes = 0;
   bool importing = false;
   store_and_forward_actor store_and_forward;

@@ -119,6 +119,7 @@ check_authorize(const rights& own, const session_binding& binding, std::string_v
     peer.sources.insert(peer.sources.end(), credential->sources.begin(), credential->sources.end());
     peer.destinations.insert(peer.destinations.end(), credential->destinations.begin(),
                              credential->destinations.end());
+    peer.relay.insert(peer.relay.end(), credential->relay.begin(), credential->relay.end());
     peer.expires_ms = std::max(peer.expires_ms, credential->expires_s * 1'000);
   }
   if (!owns_address)

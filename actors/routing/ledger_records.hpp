@@ -29,6 +29,9 @@ bool is_rpc(const IdRecord& x);
 /// Its sender is told how it ended.
 bool owes_outcome(const IdRecord& x);
 
+/// Of a record of a relay: false if everything was passed on and only the id is remembered.
+bool is_carrying(const IdRecord& x);
+
 /// Lists it as a dead letter from now on; the caller puts the record.
 caf::error
 list_dead(transaction& t, std::string_view id, IdRecord& x, std::string_view why, uint64_t now_ms);
@@ -53,6 +56,10 @@ envelope_ptr living_until(envelope x, uint64_t expires_ms);
 
 /// A new record of an envelope.
 IdRecord record_for(const envelope& x, storage::State state, uint64_t seq);
+
+/// One carried for others whose time is up: it goes, silently.
+expected<expired_item>
+expire_carried(transaction& t, std::string_view id, IdRecord& x, uint64_t now_ms);
 
 /// Makes an outcome durable and queues it for the requesting service.
 caf::error finish(transaction& t, std::string_view id, IdRecord& x, std::string_view status,

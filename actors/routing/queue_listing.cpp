@@ -187,7 +187,7 @@ caf::error read(transaction& t, page& x) {
 }
 
 caf::error show(transaction& t, const transaction_id& id, std::vector<std::string>& items) {
-  for (auto& key : {ledger::originated_key(id), ledger::inbound_key(id)}) {
+  for (auto& key : {ledger::originated_key(id), ledger::inbound_key(id), ledger::carried_key(id)}) {
     auto x = ledger::find(t, key);
     if (!x)
       return std::move(x.error());
@@ -223,7 +223,7 @@ caf::error find(transaction& t, const std::optional<transaction_id>& id, const p
                 std::vector<store_and_forward_state::due_request>& found, bool& more) {
   std::vector<std::string> keys;
   if (id) {
-    keys = {ledger::originated_key(*id), ledger::inbound_key(*id)};
+    keys = {ledger::originated_key(*id), ledger::inbound_key(*id), ledger::carried_key(*id)};
   } else {
     std::vector<std::pair<std::string, entry>> waiting;
     if (auto err = scan_queues(t, where, where.items_max + 1, waiting))

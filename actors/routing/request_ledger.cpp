@@ -2,6 +2,7 @@
 
 #include "actors/routing/request_ledger.hpp"
 
+#include "actors/routing/arrival_check.hpp"
 #include "actors/routing/ledger_records.hpp"
 #include "actors/routing/stored_envelope.hpp"
 
@@ -75,7 +76,7 @@ expected<received> receive(transaction& t, const envelope& x, const node_uid& pe
     err = dispatch ? t.put(table::dispatched, id, {})
                    : enqueue(t, queue, seq, id, record, x.size(), entry_kind::request);
   if (!err)
-    err = set_due(t, id, record, x.header.expires_ms);
+    err = set_due(t, id, record, due_of(x));
   if (!err)
     err = put_record(t, id, record);
   if (err)

@@ -8,10 +8,12 @@
 
 #include "actors/storage/transaction.hpp"
 #include "messages/batches.hpp"
+#include "messages/credential.hpp"
 #include "storage.pb.h"
 
 #include <compare>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -144,6 +146,41 @@ expected<bool> end(transaction& t, std::string_view id, std::string_view status,
 /// The requesting service has got its outcome: the reply's content goes, how it ended stays.
 caf::error delivered(transaction& t, std::string_view id);
 
+// -- relaying (request_ledger_relay.cpp) ----------------------------------------------------------
+
+/// `ids` key of a request carried for others.
+std::string carried_key(const transaction_id& x);
+bool is_carried(std::string_view id);
+
+/// What became of a request to carry. `again`: it had been passed on, and who sent it before sends
+/// it again. `passed_on`: the next hop has it, and it comes from elsewhere.
+enum class carried { stored, again, duplicate, replayed, passed_on };
+
+/// Keeps a request for its next hop; `from` is where its reply goes.
+expected<carried> carry(transaction& t, const envelope& x, const node_uid& from,
+                        const queue_ref& queue, uint64_t seq);
+
+/// The next hop has the request, or the reply, durably: the payload goes, and with a reply or a
+/// message the record. True if the record went.
+expected<bool>
+passed_on(transaction& t, std::string_view id, const node_uid& next, uint64_t now_ms);
+
+enum class carried_reply { stored, duplicate, unexpected };
+/// Keeps the reply to a request carried here. `left`: where the request still waited.
+expected<carried_reply> carry_reply(transaction& t, const envelope& x, const queue_ref& queue,
+                                    uint64_t seq, queue_place* left);
+
+/// It may not be carried any more. True if there was a record.
+expected<bool> drop_carried(transaction& t, std::string_view id);
+
+/// A relay has a request made here: our copy moves to `queue` and stays until an outcome signed by
+/// the target, or expiry. False if it has ended.
+expected<bool>
+entrust(transaction& t, std::string_view id, const node_uid& relay, const queue_ref& queue);
+
+/// What a third node signed is judged again later, when whoever brought it may be gone.
+caf::error keep_credential(transaction& t, const credential& x);
+
 struct expired_item {
   std::string id;
   std::string source; // the requesting service, for an rpc made here
@@ -151,8 +188,9 @@ struct expired_item {
   uint8_t priority = 0;
   bool notify = false; // its requesting service must hear of it
   queue_place left;
-  bool buried = false; // it was listed as a dead letter
-  bool died = false;   // it is from now on
+  bool buried = false;    // it was listed as a dead letter
+  bool died = false;      // it is from now on
+  bool forgotten = false; // one carried for others
 };
 
 /// Where it waits now.
@@ -200,6 +238,8 @@ struct recovered {
   std::vector<std::string> dispatched; // handed over before the crash, outcome open
   std::vector<std::pair<transaction_id, std::string>> awaiting; // rpcs others have; their targets
   uint64_t dead = 0;                                            // dead letters
+  std::map<node_uid, uint64_t> carried;                         // origin -> records carried for it
+  std::vector<std::pair<transaction_id, node_uid>> relayed; // rpcs to run here; who brought them
   uint64_t next_seq = 1;
   uint32_t next_queue = 1;
 };

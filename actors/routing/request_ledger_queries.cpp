@@ -160,6 +160,21 @@ caf::error forget_queues(transaction& t, const std::vector<uint32_t>& numbers) {
   return {};
 }
 
+namespace {
+
+/// An rpc that a relay brought, and that is open.
+void note_way_back(recovered& result, const transaction_id& id, const IdRecord& x) {
+  bool open = x.state() == storage::HELD || x.state() == storage::DISPATCHED;
+  if (!open || !owes_outcome(x) || x.peer().size() != id.origin.size())
+    return;
+  node_uid peer;
+  std::copy_n(x.peer().begin(), peer.size(), reinterpret_cast<char*>(peer.data()));
+  if (peer != id.origin)
+    result.relayed.emplace_back(id, peer);
+}
+
+} // namespace
+
 expected<recovered> recover(transaction& t) {
   recovered result;
   std::map<uint32_t, recovered_queue> queues;
@@ -188,14 +203,19 @@ expected<recovered> recover(transaction& t) {
                    return true;
                  });
   if (!err)
-    err = t.scan(
-      table::ids, {}, transaction::no_limit, [&](std::string_view key, std::string_view value) {
-        IdRecord x;
-        if (key.back() == 'o' && x.ParseFromArray(value.data(), static_cast<int>(value.size()))
-            && x.state() == storage::CUSTODY)
-          result.awaiting.emplace_back(id_of(key), x.target());
-        return true;
-      });
+    err = t.scan(table::ids, {}, transaction::no_limit,
+                 [&](std::string_view key, std::string_view value) {
+                   IdRecord x;
+                   if (!x.ParseFromArray(value.data(), static_cast<int>(value.size())))
+                     return true;
+                   if (is_carried(key) && is_carrying(x))
+                     ++result.carried[id_of(key).origin];
+                   if (key.back() == 'o' && x.state() == storage::CUSTODY)
+                     result.awaiting.emplace_back(id_of(key), x.target());
+                   else if (key.back() == 'i')
+                     note_way_back(result, id_of(key), x);
+                   return true;
+                 });
   if (err)
     return err;
   err = t.scan(table::dead, {}, transaction::no_limit, [&](std::string_view, std::string_view) {

@@ -61,9 +61,11 @@ expected<expired_item> expire(transaction& t, std::string_view id, uint64_t now_
   auto x = require(t, id);
   if (!x)
     return std::move(x.error());
-  expired_item result{std::string{id}, x->source(),
-                      x->target(),     static_cast<uint8_t>(x->priority()),
-                      false,           place_of(t, *x)};
+  if (is_carried(id))
+    return expire_carried(t, id, *x, now_ms);
+  expired_item result{
+    std::string{id}, x->source(),     x->target(), static_cast<uint8_t>(x->priority()),
+    false,           place_of(t, *x), false};
   bool unsent = !x->dispatched() && result.left.at.seq >= unsent_from;
   caf::error err;
   switch (x->state()) {

@@ -130,6 +130,7 @@ void service_discovery_state::take_announcement(const link_actor& link, const pe
     self->send(link, atom::close_v, std::string{to_string(code)}, why);
   };
   auto owner = table.nodes.find(peer.node_address);
+  bool up = owner != table.nodes.end() && owner->second->link != 0;
   if (peer.node_address == config.node->node_address
       || (owner != table.nodes.end() && owner->second->uid != peer.uid
           && owner->second->link != 0)) {
@@ -147,12 +148,19 @@ void service_discovery_state::take_announcement(const link_actor& link, const pe
       refuse(code_of(x.error()), detail_of(x.error()));
       return;
     }
+    note_owned(peer, entry, *x);
     if (!x->available)
       services.erase(x->name);
     else if (services.size() < config.services_per_node_max)
       services[x->name] = x->sequence;
   }
+  if (full)
+    owned_replaced(peer, entries);
   std::vector<std::string> names;
+  std::set<std::string> changed;
+  for (auto& entry : entries)
+    if (auto said = wire::decode_announced(entry.service))
+      changed.insert(said->service.name);
   for (auto& [service, sequence] : services)
     names.push_back(service);
   remote[peer.node_address] = std::move(services);
@@ -161,6 +169,10 @@ void service_discovery_state::take_announcement(const link_actor& link, const pe
     node.services = names;
   });
   self->send(link, atom::available_v, std::move(names));
+  if (up)
+    relay_change(changed, false);
+  else
+    news[peer.uid] = std::move(changed);
 }
 
 void service_discovery_state::change_node(const std::string& address,
@@ -177,6 +189,10 @@ void service_discovery_state::change_node(const std::string& address,
   // A node that came back under another address is found there, whatever still happens here.
   if (next->link != 0 || !table.nodes_by_uid.contains(next->uid) || holds_uid(next->uid, address))
     table.nodes_by_uid.set(next->uid, next);
+  if (!next->relay.empty())
+    table.relays.set(next->uid, next);
+  else if (table.relays.contains(next->uid))
+    table.relays.erase(next->uid);
   table.nodes.set(address, next);
   if (before)
     away.erase({before->last_seen_ms, address});
@@ -218,13 +234,14 @@ void service_discovery_state::link_up(link_actor handle, link_info info) {
                "another node with the address " + info.peer.node_address + " is here");
     return;
   }
-  links[info.link] = {handle, info.peer.node_address, info.kind, info.round_trip_us};
+  links[info.link] = {handle, info.peer.node_address, info.kind, info.round_trip_us, info.peer};
   links_by_node[info.peer.node_address].insert(info.link);
   links_by_actor[handle->id()] = info.link;
   self->monitor(handle);
   change_node(info.peer.node_address, [&](known_node& node) {
     node.uid = info.peer.uid;
     node.link = info.link;
+    node.relay = info.peer.relay;
     node.link_kind = info.kind;
     node.round_trip_us = info.round_trip_us;
     node.credentials_end_ms = info.peer.expires_ms;
@@ -235,7 +252,10 @@ void service_discovery_state::link_up(link_actor handle, link_info info) {
     keep_addresses(node, info);
   });
   remember(info.peer.node_address);
+  auto number = info.link;
   self->send(config.store_and_forward, atom::link_up_v, std::move(handle), std::move(info));
+  send_relayed(links.at(number));
+  relay_link_up(links.at(number).peer);
 }
 
 void service_discovery_state::link_down(uint64_t link) {
@@ -243,6 +263,7 @@ void service_discovery_state::link_down(uint64_t link) {
   if (i == links.end())
     return;
   auto address = i->second.node_address;
+  auto peer = std::move(i->second.peer);
   links_by_actor.erase(i->second.handle->id());
   links.erase(i);
   auto& of_node = links_by_node[address];
@@ -260,6 +281,8 @@ void service_discovery_state::link_down(uint64_t link) {
   });
   remember(address);
   self->send(config.store_and_forward, atom::link_down_v, link);
+  if (other == 0)
+    relay_link_down(peer);
 }
 
 void service_discovery_state::publish() {
@@ -324,6 +347,8 @@ service_discovery(service_discovery_actor::stateful_pointer<service_discovery_st
           const std::vector<announce_entry>& entries) {
       st.take_announcement(link, peer, full, entries);
     },
+    [&st](atom::announce, const link_actor& link, const peer_identity& peer,
+          relayed_announcement& x) { st.take_relayed(link, peer, std::move(x)); },
     [&st](atom::link_up, link_actor& handle, link_info& info) {
       st.link_up(std::move(handle), std::move(info));
     },

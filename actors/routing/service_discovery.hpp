@@ -13,6 +13,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -42,6 +43,17 @@ struct service_discovery_state {
     std::string node_address;
     std::string kind = {};
     uint64_t round_trip_us = 0;
+    peer_identity peer = {};
+  };
+
+  /// A service as its owner signed it, heard from the owner or from a relay.
+  struct heard_service {
+    announce_entry entry;
+    node_uid owner{};
+    uint64_t sequence = 0;
+    bool available = false;      // false: kept so that an older entry is known as one
+    std::vector<node_uid> route; // from here: relays on the way; empty: its owner is a peer
+    bool away = false;           // the first of them has no way on
   };
 
   /// A link whose peer has our announcement.
@@ -80,6 +92,28 @@ struct service_discovery_state {
   void judge_nodes();
   void measured(uint64_t link, uint64_t round_trip_us);
 
+  // -- relaying (service_discovery_relay.cpp) -------------------------------------------------
+  /// What an owner said itself, for those this node relays to.
+  void note_owned(const peer_identity& owner, const announce_entry& entry, const remote_service& x);
+  /// The owner has said everything anew: what it left out is gone.
+  void owned_replaced(const peer_identity& owner, const std::vector<announce_entry>& entries);
+  void take_relayed(const link_actor& link, const peer_identity& relay, relayed_announcement x);
+  expected<heard_service> check_relayed(const peer_identity& relay, const relayed_entry& x) const;
+  bool take_relayed_entry(const peer_identity& relay, heard_service x, const std::string& service);
+  /// Who carries for the service, as the routing snapshot has it.
+  void publish_ways(const std::string& service);
+  /// The best that this node could tell others of a service; nothing if it does not carry for it.
+  std::optional<relayed_entry> offer(const std::string& service) const;
+  bool
+  may_hear(const peer_identity& listener, const std::string& service, const relayed_entry& x) const;
+  void send_relayed(const live_link& to);
+  /// Tells all that may hear it, or only other relays, whom alone the state `away` concerns.
+  void relay_change(const std::set<std::string>& services, bool relays_only);
+  std::set<std::string> services_by(const node_uid& node) const;
+  /// An owner or a relay is linked now, or is not any more.
+  void relay_link_up(const peer_identity& peer);
+  void relay_link_down(const peer_identity& peer);
+
   service_discovery_actor::pointer self;
   service_discovery_config config;
   routing_table table;
@@ -91,6 +125,9 @@ struct service_discovery_state {
   std::map<caf::actor_id, listener> audience;      // links up, or about to be
   std::set<std::pair<uint64_t, std::string>> away; // last seen, node address: who is not linked
   availability_listener_actor listener;
+  std::map<std::string, heard_service> owned;     // by service; kept by relays only
+  std::map<node_uid, std::set<std::string>> news; // of owners whose links are not up yet
+  std::map<node_uid, std::map<std::string, heard_service>> relayed; // by the relay that said it
   uint64_t last_sequence = 0;
   metrics::gauge* local_services = nullptr;
   metrics::gauge* known_nodes = nullptr;

@@ -102,6 +102,8 @@ void store_and_forward_state::recovered(const ledger::recovered& x) {
     awaiting[target].ids.insert(id);
     awaiting[target].latest_ms = clock->now_ms() + config.ttl_ms_max;
   }
+  carried = x.carried;
+  ways_back = {x.relayed.begin(), x.relayed.end()};
   if (items + unknown_outcomes.size() > 0)
     log::info(component, "recovered",
               {{"waiting", items}, {"handed_over", unknown_outcomes.size()}});
@@ -327,6 +329,7 @@ caf::result<std::vector<caf::error>> store_and_forward_state::reply(batch x) {
         if ((*errors)[e.index])
           continue;
         config.node->record(e.content->header.id, 6, true, "stored");
+        ways_back.erase(e.content->header.id);
         auto item = item_of(e, e.local ? ledger::originated_key(e.content->header.id)
                                        : ledger::inbound_key(e.content->header.id));
         if (e.local) {
@@ -388,7 +391,7 @@ void store_and_forward_state::receipts(const std::vector<receipt>& xs) {
     auto taken = take_handed_over(key);
     if (!taken)
       continue;
-    auto [queue, item] = std::move(*taken);
+    auto [queue, item, relay, sent_ms] = std::move(*taken);
     touched.insert(queue);
     if (x.outcome) {
       if (x.what == receipt::status::lost) {
@@ -489,6 +492,10 @@ store_and_forward(store_and_forward_actor::stateful_pointer<store_and_forward_st
   st.counts.dead_letters = count("rvi_dead_letters_total", "Messages handed over without receipt.");
   st.counts.custody_timeouts
     = count("rvi_custody_timeouts_total", "Links closed because a peer gave no custody.");
+  st.counts.carried = count("rvi_relayed_total", "Requests and replies kept for other nodes.");
+  st.counts.carried_dropped
+    = count("rvi_relayed_dropped_total", "Carried for others and refused or fallen on the way.");
+  st.counts.entrusted = count("rvi_entrusted_total", "Own requests that a relay took.");
   st.counts.waiting = &m.get_gauge("rvi_queue_items", "What waits, on disk and in memory.");
   st.prepare_queues();
   self->set_down_handler([&st](const caf::down_msg& x) {

@@ -46,6 +46,9 @@ struct store_and_forward_config {
   memory_requests_ptr memory = nullptr; // null: it makes its own
   uint64_t ttl_ms_max = 30ULL * 24 * 3'600 * 1'000; // how long anything is wanted at most
   link_policy kinds;
+  uint64_t relay_items_max = 10'000;             // carried for one originator, records
+  uint64_t relay_bytes_max = uint64_t{64} << 20; // and what waits of them
+  uint64_t relay_retry_ms = 60'000; // before a relay that refused something is asked again
 };
 
 struct store_and_forward_state {
@@ -54,18 +57,22 @@ struct store_and_forward_state {
   /// All that waits for one name (or, for replies, one node) over the same kinds of link.
   struct waiting_queue {
     uint32_t number = 0;
-    std::string name;                 // in the store
-    std::string target;               // where its requests go
-    std::string data_class;           // empty: the default class
-    std::optional<node_uid> reply_to; // a queue of replies to this node
-    bool named = false;               // its name is in the store
-    quota_account::owner owner;       // of what waits; no name: there is no quota
-    uint64_t items = 0;               // in the store's queue
+    std::string name;                    // in the store
+    std::string target;                  // what it waits for: the name without what marks its kind
+    std::string data_class;              // empty: the default class
+    std::optional<node_uid> reply_to;    // a queue of replies to this node
+    std::optional<node_uid> reply_by;    // if it cannot be reached itself: this relay brought these
+    std::optional<node_uid> carrier;     // our copies of what this relay has
+    std::optional<node_uid> carried_for; // requests of this node, which are carried for it
+    bool named = false;                  // its name is in the store
+    quota_account::owner owner;          // of what waits; no name: there is no quota
+    uint64_t items = 0;                  // in the store's queue
     uint64_t bytes = 0;
     uint64_t entering = 0; // items on their way into the store
     uint64_t entering_bytes = 0;
     std::map<ledger::position, ledger::waiting_item> loaded; // ready to go, oldest first
     std::set<ledger::position> in_flight;
+    std::set<ledger::position> unwanted; // replies whose request the relay has forgotten
     /// Channels with requests under way to a peer: the next ones wait for custody, so that no
     /// retry can overtake (RVI-SVC_INVOC-9, 10).
     std::map<std::string, size_t> channels;
@@ -82,12 +89,21 @@ struct store_and_forward_state {
     uint64_t latest_ms = 0;        // when the last of its items expires
     uint64_t demanded_ms = 0;      // a link is asked for until then, boot time; 0: it is not
     std::vector<std::string> demanded_at; // to these addresses
+    uint64_t relays_demanded_ms = 0;      // the same for links to these relays
+    std::vector<std::string> relays_demanded;
+    std::map<node_uid, uint64_t> refused_by; // relays that are not asked until then, boot time
+    bool asks_credentials = false;           // of the store
+    std::set<std::string> no_credentials;    // it does not have these
+    std::shared_ptr<const rights> judged_by; // what is loaded was judged by these
+    uint64_t judged_ms = 0;                  // then, boot time
   };
   using queue_ptr = std::shared_ptr<waiting_queue>;
 
   struct flight {
     queue_ptr queue;
     ledger::waiting_item item;
+    std::optional<node_uid> relay = std::nullopt; // it goes to this relay, not to the owner
+    uint64_t sent_ms = 0;                         // boot time
   };
   using flight_key = std::pair<transaction_id, bool>; // id and reply
 
@@ -104,6 +120,7 @@ struct store_and_forward_state {
     uint64_t progress_ms
       = 0;                  // of the last custody, or when something went after nothing; boot time
     uint64_t bytes_max = 0; // the largest under way
+    uint64_t confirmed_ms = 0; // when the latest that has custody was sent; boot time
   };
 
   /// Rpcs that others have: the node must be reached for the replies.
@@ -169,11 +186,57 @@ struct store_and_forward_state {
   /// Closes links whose peers take what they are sent and never say so.
   void check_custody();
 
+  // -- relaying (store_and_forward_relay.cpp, store_and_forward_carry.cpp) ----------------------
+  /// Who takes what waits in a queue next.
+  struct next_hop {
+    link_state* link = nullptr;
+    bool relay = false; // not the owner
+  };
+  /// What the name says of it, and whose quota its items count against.
+  void classify(waiting_queue& q) const;
+  queue_ptr entrusted_queue(const node_uid& relay, const waiting_queue& from);
+  queue_ptr carried_queue(const request_header& x);
+  void note_way_back(const envelope& request);
+  next_hop next_hop_of(const waiting_queue& q, const route& to);
+  link_state* relay_for(const waiting_queue& q);
+  /// The best link to the node that this data class may use; null: none is up.
+  link_state* link_to(const node_uid& uid, const std::string& data_class = {});
+  void demand_links(waiting_queue& q, const route& to);
+  void demand_relays(waiting_queue& q);
+  /// This item may go over this link now.
+  bool may_go(const waiting_queue& q, const ledger::waiting_item& item, const next_hop& next) const;
+  bool keeps_order(const waiting_queue& q, const node_uid& relay) const;
+  /// Copies for this target wait for the owner, and must not be overtaken.
+  bool entrusted_waits(const std::string& target, const std::optional<node_uid>& but) const;
+  /// As it is sent: with this node in its route if it is carried.
+  envelope_ptr on_its_way(const ledger::waiting_item& item, const next_hop& next) const;
+  /// Queues that this peer may get something from: as the owner's other queues, or as a relay.
+  void add_relay_queues(const peer_identity& node, std::map<std::string, queue_ptr>& to);
+  void relay_accepted(flight x);
+  void relay_refused(flight x, const refusal& why);
+  /// What this node carries is judged again; what fell is dropped. False if some credential has to
+  /// be read first: then the queue is looked at again.
+  bool judge_carried(const queue_ptr& q);
+  void read_credentials(const queue_ptr& q, std::set<std::string> hashes);
+  void drop_carried(flight x, const caf::error& why);
+  void carried_forgotten(const transaction_id& id);
+  /// Takes those out that are for others and keeps them.
+  batch take_carried(const link_actor& link, batch x);
+  void carry(const link_actor& link, const batch& requests);
+  void carry_replies(const link_actor& link, const batch& replies);
+  bool within_quota(const node_uid& origin, size_t bytes, uint64_t entering) const;
+  /// What relays have of ours for the same target counts as waiting here.
+  bool within_bound_with_entrusted(const waiting_queue& q) const;
+  std::string key_in(const waiting_queue& q, const transaction_id& id) const;
+  void relay_link_up(const link_state& link);
+
   // -- queues -----------------------------------------------------------------------------------
   queue_ptr queue_for(const std::string& name);
   /// Where a request waits for its target: with those of its data class, unless it is for here.
   queue_ptr queue_for(const request_header& x);
-  queue_ptr reply_queue_for(const request_header& x);
+  /// Where the reply `x` waits: for whoever asked or, if a relay brought the request, for that
+  /// relay too (`by`; without it what is known of the id).
+  queue_ptr reply_queue_for(const request_header& x, std::optional<node_uid> by = std::nullopt);
   ledger::queue_ref reference(const queue_ptr& q);
   /// The item is in the store now and waits.
   void entered(const queue_ptr& q, ledger::waiting_item item);
@@ -202,9 +265,8 @@ struct store_and_forward_state {
   void load_more(const queue_ptr& q);
   void loaded(const queue_ptr& q, std::vector<ledger::waiting_item> items, size_t asked);
   route route_of(const waiting_queue& q) const;
-  /// The best link to the node that this data class may use; null: none is up.
   link_state* link_of(const route& x, const std::string& data_class = {});
-  void transmit(const queue_ptr& q, link_state& link, uint8_t priority_max);
+  void transmit(const queue_ptr& q, const next_hop& next, uint8_t priority_max);
   /// HLD 9.5: a revoked credential of this node sends nothing any more, also not what it signed
   /// before.
   void rights_shrank();
@@ -237,8 +299,8 @@ struct store_and_forward_state {
 
   /// Counts and bounds of the queues, at the start.
   void prepare_queues();
-  /// What its name says of it, and whose quota its items count against.
-  void classify(waiting_queue& q) const;
+  /// Whose quota its items count against.
+  void assign_owner(waiting_queue& q) const;
   /// Runs `work` once all steps sent to the store before are done.
   void after_commits(std::function<void()> work);
 
@@ -320,8 +382,11 @@ struct store_and_forward_state {
   std::map<uint64_t, link_state> links;
   std::map<node_uid, std::map<std::string, uint64_t>> links_by_uid; // by kind
   std::map<caf::actor_addr, uint64_t> links_by_address;
-  std::map<std::string, awaited> awaiting;   // by target
-  std::map<std::string, flight> handed_over; // to services, by `ids` key
+  std::map<std::string, awaited> awaiting;      // by target
+  std::set<node_uid> relays;                    // peers, perhaps gone, with the claim
+  std::map<node_uid, uint64_t> carried;         // records carried for others, by originator
+  std::map<transaction_id, node_uid> ways_back; // open rpcs that a relay brought
+  std::map<std::string, flight> handed_over;    // to services, by `ids` key
   struct {
     metrics::counter* accepted = nullptr;
     metrics::counter* refused = nullptr;
@@ -336,6 +401,9 @@ struct store_and_forward_state {
     metrics::counter* dead_letters_dropped = nullptr;
     metrics::counter* in_memory = nullptr;
     std::map<std::string_view, metrics::counter*> refused_at; // by limit, of those met
+    metrics::counter* carried = nullptr;
+    metrics::counter* carried_dropped = nullptr;
+    metrics::counter* entrusted = nullptr;
     metrics::gauge* waiting = nullptr;
     metrics::gauge* waiting_bytes = nullptr;
     metrics::gauge* dead_letters_listed = nullptr;

@@ -13,7 +13,6 @@ namespace rvi {
 namespace {
 
 constexpr const char* component = "store-and-forward";
-constexpr std::string_view reply_mark = "$reply/";
 constexpr const char* dropped_by_hand = "dropped by an administrator";
 
 std::string error_object(ec code, std::string_view message) {
@@ -42,15 +41,7 @@ void store_and_forward_state::prepare_queues() {
   counts.memory_bytes = &m.get_gauge("rvi_memory_bytes", "What they take in memory.");
 }
 
-void store_and_forward_state::classify(waiting_queue& q) const {
-  auto parts = split_queue_name(q.name);
-  q.target = std::move(parts.target);
-  q.data_class = std::move(parts.data_class);
-  if (q.target.starts_with(reply_mark))
-    if (auto bytes = crypto::unhex(std::string_view{q.target}.substr(reply_mark.size()));
-        bytes && bytes->size() == sizeof(node_uid))
-      std::copy_n(bytes->begin(), bytes->size(),
-                  reinterpret_cast<char*>(q.reply_to.emplace().data()));
+void store_and_forward_state::assign_owner(waiting_queue& q) const {
   if (!type_of(q.target))
     return; // replies and outcomes are never refused
   auto& node = *config.node;
@@ -167,7 +158,7 @@ caf::result<queue_answer> store_and_forward_state::list_queue(const queue_call& 
   if (!asked.start_after(x.after))
     return caf::make_error(ec::bad_request, std::string{"after: no cursor of this list"});
   for (auto& [name, q] : queues)
-    if (x.pattern.empty() || queue_listing::wanted(x.pattern, name))
+    if (x.pattern.empty() || queue_listing::wanted(x.pattern, q->target))
       asked.queues[q->number] = name;
   auto promise = self->make_response_promise<queue_answer>();
   auto page = std::make_shared<queue_listing::page>(std::move(asked));
@@ -263,6 +254,13 @@ caf::error store_and_forward_state::dropping::end(transaction& t, item& x, uint6
     return {};
   }
   x.left = ledger::place(t, **record);
+  if (ledger::is_carried(x.key)) { // its originator has its own copy
+    auto dropped = ledger::drop_carried(t, x.key);
+    if (!dropped)
+      return std::move(dropped.error());
+    x.ended = *dropped;
+    return {};
+  }
   auto content = ledger::content(t, **record);
   x.content = content ? *content : nullptr;
   x.told = (*record)->kind() == static_cast<uint32_t>(request_kind::rpc) || (*record)->report();
@@ -286,7 +284,7 @@ caf::result<queue_answer> store_and_forward_state::drop_queued(const queue_call&
   work->page.pattern = x.pattern;
   if (!x.id)
     for (auto& [name, q] : queues)
-      if (type_of(name) && queue_listing::wanted(x.pattern, name))
+      if (type_of(q->target) && queue_listing::wanted(x.pattern, q->target))
         work->page.queues[q->number] = name;
   transaction_step look = [work, id = x.id, first = work->page](transaction& t) {
     work->found.clear();
@@ -339,6 +337,11 @@ void store_and_forward_state::dropped(dropping& x, bool in_memory) {
     auto id = ledger::id_of(e.key);
     gone(id, e.left);
     config.node->record(id, 20, false, dropped_by_hand);
+    if (ledger::is_carried(e.key)) {
+      counts.carried_dropped->add();
+      carried_forgotten(id);
+      continue;
+    }
     if (e.inbound() && e.told && e.content)
       refused.push_back(e.content);
     else if (in_memory && !e.told)

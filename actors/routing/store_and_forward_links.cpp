@@ -84,7 +84,7 @@ void store_and_forward_state::routes_changed() {
 
 void store_and_forward_state::demand_anew() {
   for (auto& [name, q] : queues)
-    q->demanded_ms = 0;
+    q->demanded_ms = q->relays_demanded_ms = 0;
   for (auto& [target, x] : awaiting)
     x.demanded_ms = 0;
   routes_changed();
@@ -103,23 +103,30 @@ void store_and_forward_state::ended(const std::string& target, const transaction
 
 std::vector<store_and_forward_state::queue_ptr>
 store_and_forward_state::queues_of(const peer_identity& node) {
-  std::vector<queue_ptr> result;
+  std::map<std::string, queue_ptr> found;
   auto take = [&](auto& entry) {
     auto to = route_of(*entry.second);
     if (to.node && to.node->uid == node.uid)
-      result.push_back(entry.second);
+      found.emplace(entry.first, entry.second);
   };
   for (auto& name : names_of(node.node_address))
     for_each_below(queues, name, take);
   for_each_below(queues, "$reply/" + to_string(node.uid), take);
+  add_relay_queues(node, found);
+  std::vector<queue_ptr> result;
+  for (auto& [name, q] : found)
+    result.push_back(std::move(q));
   return result;
 }
 
 store_and_forward_state::link_state*
 store_and_forward_state::link_of(const route& x, const std::string& data_class) {
-  if (!x.node)
-    return nullptr;
-  auto of_node = links_by_uid.find(x.node->uid);
+  return x.node ? link_to(x.node->uid, data_class) : nullptr;
+}
+
+store_and_forward_state::link_state*
+store_and_forward_state::link_to(const node_uid& uid, const std::string& data_class) {
+  auto of_node = links_by_uid.find(uid);
   if (of_node == links_by_uid.end())
     return nullptr;
   auto& allowed = config.kinds.kinds_of(data_class);
@@ -159,6 +166,7 @@ void store_and_forward_state::link_up(link_actor handle, link_info info) {
   }
   for (auto& name : names_of(link.info.peer.node_address))
     for_each_below(awaiting, name, [](auto& x) { x.second.demanded_ms = 0; });
+  relay_link_up(link);
   self->send(link.handle, atom::link_up_v);
   if (old != id)
     link_down(old);
@@ -197,6 +205,7 @@ void store_and_forward_state::link_down(uint64_t id) {
         touched.emplace(name, q);
   for (auto& [name, q] : touched) {
     q->demanded_ms = 0;
+    q->relays_demanded_ms = 0;
     pump(q);
   }
   for (auto& [target, x] : awaiting)
@@ -208,6 +217,8 @@ void store_and_forward_state::link_down(uint64_t id) {
     for (auto& name : names_of(peer.node_address))
       for_each_below(awaiting, name,
                      [this](auto& x) { demand_link_for_replies(x.first, x.second); });
+  if (links_by_uid.count(peer.uid) == 0)
+    relays.erase(peer.uid);
 }
 
 void store_and_forward_state::credit(uint64_t id, const credit_grant& x) {
@@ -246,7 +257,7 @@ void store_and_forward_state::gone(const transaction_id& id, const ledger::queue
   item.at = place.at;
   item.bytes = place.bytes;
   bool reply = q->reply_to.has_value();
-  if (settling.count(reply ? ledger::inbound_key(id) : ledger::originated_key(id)) != 0)
+  if (settling.erase(key_in(*q, id)) != 0)
     return; // its custody has been counted, and is on its way to the disk
   if (q->in_flight.count(item.at) != 0)
     for (auto& [number, link] : links)
@@ -291,6 +302,10 @@ void store_and_forward_state::check_custody() {
       continue;
     // A link slower than 1 KiB/s is none; a large request may take its time on one that is not.
     auto due = link.progress_ms + config.custody_ms_max + link.bytes_max;
+    // What later ones have overtaken was lost on its way, on a link that may lose something.
+    for (auto& [key, x] : link.in_flight)
+      if (x.sent_ms < link.confirmed_ms)
+        due = std::min(due, x.sent_ms + 2 * config.custody_ms_max);
     if (due > now) {
       link.watched = true;
       custody_due.emplace(due, id);
@@ -317,18 +332,26 @@ void store_and_forward_state::custody(uint64_t id, const custody_report& x) {
     if (!flown)
       continue;
     sent_before.erase(flown->item.id);
+    i->second.confirmed_ms = std::max(i->second.confirmed_ms, flown->sent_ms);
+    touched.insert(flown->queue);
+    if (ledger::is_carried(flown->item.id) || (flown->relay && !accepted.reply)) {
+      relay_accepted(std::move(*flown));
+      continue;
+    }
     settled.push_back({flown->item.id, flown->queue->target, flown->item.content->header.expires_ms,
                        flown->item.in_memory});
     left(flown->queue, flown->item);
-    touched.insert(flown->queue);
   }
   if (!settled.empty())
     settle_custody(std::move(settled));
   for (auto& refused : x.refused)
     if (auto flown = take_in_flight(i->second, {refused.id, refused.reply}))
       refused_by_peer(std::move(*flown), refused);
-  for (auto& q : touched)
+  for (auto& q : touched) {
     pump(q);
+    if (q->carrier && q->items == 0)
+      pump(queue_for(q->target)); // what must not overtake these may go
+  }
 }
 
 void store_and_forward_state::await_outcome(const settled_item& item) {

@@ -16,6 +16,7 @@ struct arrival {
   ledger::queue_ref reference;
   uint64_t seq = 0;
   bool dispatch = false;
+  credential_ptr signer = nullptr; // of what a relay brought
   // Set by the step:
   ledger::queue_place left = {}; // the request of a reply waited there
   ledger::received received = ledger::received::stored;
@@ -32,8 +33,12 @@ caf::error keep(transaction& t, arrival& x) {
     x.replied = *result;
     return {};
   }
-  auto result
-    = ledger::receive(t, *x.content, x.content->header.id.origin, x.reference, x.seq, x.dispatch);
+  auto& route = x.content->route;
+  auto& peer = route.empty() ? x.content->header.id.origin : route.back();
+  if (x.signer)
+    if (auto err = ledger::keep_credential(t, *x.signer))
+      return err;
+  auto result = ledger::receive(t, *x.content, peer, x.reference, x.seq, x.dispatch);
   if (!result)
     return std::move(result.error());
   x.received = *result;
@@ -76,6 +81,11 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
     return;
   counts.received->add(x.size());
   bool in_memory = !x.empty() && x.front()->header.in_memory();
+  auto all = x.size();
+  x = take_carried(link, std::move(x));
+  if (x.empty() && all != 0 && refused.refused.empty())
+    return;
+  auto rights = config.node->rights->load();
   auto table = config.node->routing->load();
   auto xs = std::make_shared<arrivals>();
   std::map<waiting_queue*, size_t> dispatching;
@@ -115,7 +125,8 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
     }
     note_due(header.expires_ms, in_memory);
     config.node->record(header.id, 13, header.is_reply(), "received");
-    xs->push_back({content, q, std::move(ref), next_seq++, dispatch});
+    auto signer = content->route.empty() ? nullptr : rights->find_known(header.credential_hash);
+    xs->push_back({content, q, std::move(ref), next_seq++, dispatch, std::move(signer)});
   }
   auto report_refused = std::make_shared<custody_report>(std::move(refused));
   if (xs->empty()) {
@@ -157,6 +168,8 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
                                 std::nullopt,
                                 e.content->size(),
                                 header.in_memory()};
+      if (e.received == ledger::received::dispatched || e.received == ledger::received::stored)
+        note_way_back(*e.content);
       if (e.received == ledger::received::dispatched) {
         dispatched[e.queue].push_back(std::move(item));
       } else if (e.received == ledger::received::stored) {

@@ -26,6 +26,10 @@ bool front_is_on_disk(const store_and_forward_state::waiting_queue& q) {
   return q.loaded.empty() || (!q.complete && q.load_from < q.loaded.begin()->first);
 }
 
+bool waits_in_memory(const store_and_forward_state::waiting_queue& q) {
+  return std::any_of(q.loaded.begin(), q.loaded.end(), [](auto& x) { return x.second.in_memory; });
+}
+
 } // namespace
 
 store_and_forward_state::queue_ptr store_and_forward_state::queue_for(const std::string& name) {
@@ -47,8 +51,12 @@ store_and_forward_state::queue_ptr store_and_forward_state::queue_for(const requ
 }
 
 store_and_forward_state::queue_ptr
-store_and_forward_state::reply_queue_for(const request_header& x) {
+store_and_forward_state::reply_queue_for(const request_header& x, std::optional<node_uid> by) {
   auto name = "$reply/" + to_string(x.id.origin);
+  if (auto way = ways_back.find(x.id); !by && way != ways_back.end())
+    by = way->second;
+  if (by && *by != x.id.origin)
+    name += '/' + to_string(*by);
   return queue_for(config.kinds.has(x.data_class) ? queue_name(name, x.data_class) : name);
 }
 
@@ -95,6 +103,7 @@ void store_and_forward_state::left(const queue_ptr& q, const ledger::waiting_ite
   if (!q->owner.name.empty() && item.bytes > 0)
     quotas->leave(q->owner, item.bytes);
   q->in_flight.erase(item.at);
+  q->unwanted.erase(item.at);
   q->loaded.erase(item.at);
   if (q->loading)
     q->settled_while_loading.insert(item.at);
@@ -111,7 +120,8 @@ void store_and_forward_state::put_back(const queue_ptr& q, ledger::waiting_item 
 
 const char* store_and_forward_state::reserve(const queue_ptr& q, size_t bytes) {
   if (q->items + q->entering >= config.items_per_queue_max
-      || q->bytes + q->entering_bytes >= config.bytes_per_queue_max)
+      || q->bytes + q->entering_bytes >= config.bytes_per_queue_max
+      || !within_bound_with_entrusted(*q))
     return "queue";
   if (!q->owner.name.empty() && !quotas->enter(q->owner, bytes))
     return q->owner.service ? "service" : "node";
@@ -172,17 +182,19 @@ void store_and_forward_state::pump(const queue_ptr& q, uint8_t priority_max) {
       return;
     }
   }
-  auto link = link_of(to, q->data_class);
-  if (!link) {
-    demand_link(*q, to);
+  auto next = next_hop_of(*q, to);
+  if (!next.link) {
+    demand_links(*q, to);
     return;
   }
-  if (link->closing)
+  if (next.link->closing)
     return;
+  if (next.relay && (waits_in_memory(*q) || !q->unwanted.empty()))
+    demand_link(*q, to); // a relay does not take these
   if (front_is_on_disk(*q))
     load_more(q);
-  else
-    transmit(q, *link, priority_max);
+  else if (judge_carried(q))
+    transmit(q, next, priority_max);
 }
 
 void store_and_forward_state::load_more(const queue_ptr& q) {
@@ -215,6 +227,7 @@ void store_and_forward_state::load_more(const queue_ptr& q) {
 void store_and_forward_state::loaded(const queue_ptr& q, std::vector<ledger::waiting_item> items,
                                      size_t asked) {
   q->loading = false;
+  q->judged_by = nullptr;
   bool whole = items.empty() || (items.size() < asked && !q->changed_while_loading);
   size_t bytes = 0;
   for (auto& item : items) {
@@ -239,7 +252,9 @@ void store_and_forward_state::loaded(const queue_ptr& q, std::vector<ledger::wai
 
 // -- towards a peer -----------------------------------------------------------------------------
 
-void store_and_forward_state::transmit(const queue_ptr& q, link_state& link, uint8_t priority_max) {
+void store_and_forward_state::transmit(const queue_ptr& q, const next_hop& next,
+                                       uint8_t priority_max) {
+  auto& link = *next.link;
   batch going;
   auto now = boot_ms();
   // What travels in one frame is kept or refused together and cannot overtake.
@@ -251,6 +266,10 @@ void store_and_forward_state::transmit(const queue_ptr& q, link_state& link, uin
     auto& item = i->second;
     if (!item.content || item.at.priority > priority_max)
       break;
+    if (!may_go(*q, item, next)) {
+      ++i;
+      continue;
+    }
     auto channel = channel_of(*item.content);
     bool next_frame = frame.begins(*item.content);
     auto before = next_frame ? channels.end() : channels.find(channel);
@@ -269,7 +288,7 @@ void store_and_forward_state::transmit(const queue_ptr& q, link_state& link, uin
     auto& header = item.content->header;
     --link.credit_envelopes;
     link.credit_bytes -= item.bytes;
-    going.push_back(item.content);
+    going.push_back(on_its_way(item, next));
     q->in_flight.insert(item.at);
     config.node->record(header.id, 11, header.is_reply(), "transmit");
     auto key = std::pair{header.id, header.is_reply()};
@@ -278,7 +297,8 @@ void store_and_forward_state::transmit(const queue_ptr& q, link_state& link, uin
     if (link.in_flight.empty())
       link.progress_ms = now;
     link.bytes_max = std::max<uint64_t>(link.bytes_max, item.bytes);
-    link.in_flight[key] = {q, std::move(item)};
+    link.in_flight[key]
+      = {q, std::move(item), next.relay ? std::optional{link.info.peer.uid} : std::nullopt, now};
     if (!channel.empty()) {
       ++q->channels[channel];
       channels.emplace(channel, in_memory);
@@ -296,11 +316,19 @@ void store_and_forward_state::transmit(const queue_ptr& q, link_state& link, uin
 }
 
 void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
-  auto& [queue, item] = x;
+  auto& [queue, item, relay, sent_ms] = x;
+  if (relay) { // advisory: only the target's owner ends a request
+    relay_refused(std::move(x), why);
+    return;
+  }
   config.node->record(why.id, 11, why.reply, "refused: " + describe(why.reason));
   if (!why.permanent) {
     block(queue, boot_ms() + std::max<uint64_t>(why.retry_after_ms, config.retry_ms));
     refused_for_now(std::move(x), why);
+    return;
+  }
+  if (ledger::is_carried(item.id)) {
+    drop_carried(std::move(x), why.reason);
     return;
   }
   left(queue, item);
@@ -315,7 +343,8 @@ void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
   // Refused after it was sent once before: that one may have arrived and been run. Its reply, or
   // its timeout, ends it.
   bool told = item.content->header.owes_outcome();
-  if (sent_before.erase(key) > 0 && told) {
+  bool before = sent_before.erase(key) > 0 || queue->carrier.has_value();
+  if (before && told) {
     settle_custody(
       {settled_item{key, queue->target, item.content->header.expires_ms, item.in_memory}});
     return;

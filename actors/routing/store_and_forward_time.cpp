@@ -210,6 +210,9 @@ void store_and_forward_state::expire(const std::vector<due_request>& xs, bool in
   auto done = [this, items, next, in_memory] {
     for (auto& x : *items) {
       auto id = ledger::id_of(x.id);
+      if (x.result.forgotten)
+        carried_forgotten(id);
+      ways_back.erase(id);
       gone(id, x.result.left);
       ended(x.result.target, id);
       if (auto late = take_handed_over(x.id); late && late->item.content)

@@ -26,6 +26,8 @@ std::string encode_stored(const envelope& x) {
   y.set_hops(x.hops);
   for (auto& uid : x.route)
     y.mutable_route()->append(crypto::view(uid));
+  y.set_age_ms(x.age_ms);
+  y.set_received_ms(x.received_ms);
   return y.SerializeAsString();
 }
 
@@ -54,6 +56,8 @@ expected<envelope_ptr> decode_stored(std::string_view x) {
   for (size_t i = 0; i < y.path().size(); i += 32)
     result->proof.path.push_back(y.path().substr(i, 32));
   result->hops = y.hops();
+  result->age_ms = y.age_ms();
+  result->received_ms = y.received_ms();
   for (size_t i = 0; i < y.route().size(); i += 16)
     std::copy_n(y.route().data() + i, 16,
                 reinterpret_cast<char*>(result->route.emplace_back().data()));

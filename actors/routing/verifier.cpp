@@ -2,8 +2,11 @@
 
 #include "actors/routing/verifier.hpp"
 
+#include "actors/routing/arrival_check.hpp"
 #include "messages/wire/batch.hpp"
 #include "runtime/observe/log.hpp"
+
+#include <algorithm>
 
 namespace rvi {
 
@@ -32,28 +35,32 @@ void verifier_state::verify(const link_actor& link, uint64_t number, const peer_
   }
   auto rights = config.node->rights->load();
   auto now = config.node->time->wall_ms();
-  auto credential = rights->find(decoded->root->credential_hash);
+  auto credential = signer_of(*rights, decoded->root->credential_hash, peer);
   if (!credential) {
     self->send(link, atom::verify_v, std::move(bytes), decoded->root->credential_hash);
     return;
   }
-  // Nobody carries for others here: what a peer sends, its own key has signed.
-  if (credential->key.uid() != peer.uid) {
-    for (auto& x : decoded->items)
-      refuse_item(x->header,
-                  caf::make_error(ec::unauthorized, std::string{"signed by another node"}), true);
+  arrival_check check{*rights, peer, credential->key.uid() != peer.uid, now};
+  batch good;
+  std::vector<size_t> indices; // of the good ones
+  for (size_t i = 0; i < decoded->items.size(); ++i) {
+    auto& x = decoded->items[i];
+    if (auto err = check(*x)) {
+      refuse_item(x->header, std::move(err), true);
+    } else {
+      good.push_back(x);
+      indices.push_back(i);
+    }
+  }
+  if (good.empty()
+      && check.relayed) { // nothing rests on the signature, which may be another's fault
     self->send(config.store_and_forward, atom::received_v, link, number, batch{},
                std::move(refused));
     return;
   }
-  batch good;
-  for (auto& x : decoded->items) {
-    if (auto err = rights->check_remote(x->header, decoded->root->signed_at_ms, now))
-      refuse_item(x->header, std::move(err), true);
-    else
-      good.push_back(x);
-  }
-  auto root = wire::root_of(*decoded);
+  bool carries = std::any_of(good.begin(), good.end(), [&](auto& x) { return check.goes_on(*x); });
+  crypto::leaf_paths paths;
+  auto root = wire::root_of(*decoded, carries ? &paths : nullptr);
   if (!root) {
     refuse(link, root.error());
     return;
@@ -63,6 +70,8 @@ void verifier_state::verify(const link_actor& link, uint64_t number, const peer_
                                  std::string{"the batch's signature does not verify"}));
     return;
   }
+  for (size_t i = 0; i < good.size(); ++i)
+    good[i] = check.arrived(good[i], carries ? &paths[indices[i]] : nullptr);
   self->send(config.store_and_forward, atom::received_v, link, number, std::move(good),
              std::move(refused));
 }

@@ -37,6 +37,7 @@ void add_item(Batch& out, const envelope& x) {
   item.set_leaf_index(x.proof.index);
   item.set_salt(x.proof.salt);
   item.set_hops(x.hops);
+  item.set_age_ms(x.age_ms);
   for (auto& uid : x.route)
     item.add_route(std::string{crypto::view(uid)});
 }
@@ -93,6 +94,7 @@ expected<envelope_ptr> decode_item(Item& item, const Batch& message, const batch
   for (auto& hash : *item.mutable_path())
     result->proof.path.push_back(std::move(hash));
   result->hops = item.hops();
+  result->age_ms = item.age_ms();
   for (auto& uid : item.route()) {
     if (uid.size() != 16)
       return malformed("a node in a route that has not 16 bytes");
@@ -123,7 +125,7 @@ const char* broken_rule(const Batch& x) {
 } // namespace
 
 size_t frame_bytes_of(const envelope& x) {
-  return frame_overhead + item_overhead + x.size() + 36 * x.proof.path.size();
+  return frame_overhead + item_overhead + x.size() + 36 * x.proof.path.size() + 18 * x.route.size();
 }
 
 bool frame_filler::begins(const envelope& x) const {
@@ -179,14 +181,16 @@ expected<decoded_batch> decode_batch(std::string_view batch_bytes, size_t argume
   return result;
 }
 
-expected<crypto::digest> root_of(const decoded_batch& x) {
+expected<crypto::digest> root_of(const decoded_batch& x, crypto::leaf_paths* paths) {
+  if (paths && x.items.size() == 1)
+    paths->assign(1, x.items.front()->proof.path);
   if (x.items.size() == 1 && x.missing_nodes.empty())
     return crypto::root_from_path(*x.root, x.items.front()->proof, x.items.front()->header_bytes);
   std::vector<crypto::leaf> leaves;
   leaves.reserve(x.items.size());
   for (auto& item : x.items)
     leaves.push_back({item->proof.index, item->proof.salt, item->header_bytes});
-  return crypto::root_from_leaves(*x.root, leaves, x.missing_nodes);
+  return crypto::root_from_leaves(*x.root, leaves, x.missing_nodes, paths);
 }
 
 namespace {

@@ -51,8 +51,9 @@ struct decoded_batch {
 /// Error: `malformed`, saying which rule is broken.
 expected<decoded_batch> decode_batch(std::string_view batch_bytes, size_t arguments_bytes_max);
 
-/// The root that the items and missing nodes give. Error: `malformed`.
-expected<crypto::digest> root_of(const decoded_batch& x);
+/// The root that the items and missing nodes give; with `paths` also the path of each item. Error:
+/// `malformed`.
+expected<crypto::digest> root_of(const decoded_batch& x, crypto::leaf_paths* paths = nullptr);
 
 void append_custody_frame(std::string& out, const custody_report& x);
 /// Error: `malformed`, also for more than 65,536 ids.

@@ -66,6 +66,29 @@ caf::error check_batch(std::string_view bytes, const frame_limits& limits) {
   return {};
 }
 
+/// Numbers this node knows; those between belong to frames it does not take.
+bool is_known(size_t number) {
+  return number <= Frame::kMetricValues || number == Frame::kRelayedAnnounce;
+}
+
+caf::error check_relayed(std::string_view bytes, const frame_limits& limits) {
+  if (auto err = check_list(bytes, 2, limits.announce_entries_max, "relayed services"))
+    return err;
+  if (auto err = check_list(bytes, 3, limits.announce_entries_max, "withdrawn services"))
+    return err;
+  field_scanner scanner{bytes};
+  while (auto x = scanner.next()) {
+    if (x->number != 2)
+      continue;
+    auto entry = field_counts::of(x->content);
+    if (!entry)
+      return malformed("a relayed service that does not parse");
+    if ((*entry)[2] > 16)
+      return over_limit("nodes in a route");
+  }
+  return {};
+}
+
 caf::error check_authorize(std::string_view bytes, const frame_limits& limits) {
   field_scanner scanner{bytes};
   while (auto x = scanner.next()) {
@@ -110,8 +133,8 @@ expected<std::optional<std::string_view>> frame_reader::next() {
 caf::error check_frame(std::string_view bytes, const frame_limits& limits) {
   field_scanner scanner{bytes};
   auto content = scanner.next();
-  if (!content || content->wire_type != 2 || content->number > Frame::kMetricValues
-      || scanner.next() || scanner.failed())
+  if (!content || content->wire_type != 2 || !is_known(content->number) || scanner.next()
+      || scanner.failed())
     return malformed("a frame without exactly one known content");
   switch (content->number) {
     case Frame::kAuthorize:
@@ -138,6 +161,8 @@ caf::error check_frame(std::string_view bytes, const frame_limits& limits) {
                         "ended subscriptions to metrics");
     case Frame::kMetricValues:
       return check_list(content->content, 1, limits.metric_values_max, "metrics");
+    case Frame::kRelayedAnnounce:
+      return check_relayed(content->content, limits);
     default:
       return {};
   }

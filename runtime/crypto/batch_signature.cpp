@@ -100,9 +100,12 @@ uint32_t left_size(uint32_t size) {
 /// Rebuilds a root from some leaves and the hashes of subtrees that hold none of them.
 class rebuilding {
 public:
+  /// With `paths` it notes the path of each leaf on the way.
   rebuilding(const batch_root& batch, const std::vector<leaf>& leaves,
-             const std::vector<std::string>& missing_nodes)
+             const std::vector<std::string>& missing_nodes, leaf_paths* paths)
     : hash_(batch.batch_id),
+      leaves_begin_(leaves.begin()),
+      paths_(paths),
       leaf_(leaves.begin()),
       leaves_end_(leaves.end()),
       missing_(missing_nodes.begin()),
@@ -117,14 +120,26 @@ public:
       return hash_.leaf(x.index, x.salt, x.message);
     }
     auto left_leaves = left_size(size);
+    auto begin = leaf_;
     auto left = subtree(first, left_leaves);
-    return hash_.node(left, subtree(first + left_leaves, size - left_leaves));
+    auto middle = leaf_;
+    auto right = subtree(first + left_leaves, size - left_leaves);
+    note_sibling(begin, middle, right);
+    note_sibling(middle, leaf_, left);
+    return hash_.node(left, right);
   }
 
   /// All that was given was needed, and nothing else.
   bool complete() const { return !short_ && leaf_ == leaves_end_ && missing_ == missing_end_; }
 
 private:
+  using leaf_iterator = std::vector<leaf>::const_iterator;
+
+  void note_sibling(leaf_iterator first, leaf_iterator last, const digest& sibling) {
+    for (auto i = first; paths_ && i != last; ++i)
+      (*paths_)[size_t(i - leaves_begin_)].emplace_back(view(sibling));
+  }
+
   digest next_missing() {
     if (missing_ != missing_end_)
       return to_digest(*missing_++);
@@ -133,6 +148,8 @@ private:
   }
 
   tree_hash hash_;
+  std::vector<leaf>::const_iterator leaves_begin_;
+  leaf_paths* paths_;
   std::vector<leaf>::const_iterator leaf_;
   std::vector<leaf>::const_iterator leaves_end_;
   std::vector<std::string>::const_iterator missing_;
@@ -289,8 +306,9 @@ root_from_path(const batch_root& batch, const leaf_proof& proof, std::string_vie
   return result;
 }
 
-expected<digest> root_from_leaves(const batch_root& batch, const std::vector<leaf>& leaves,
-                                  const std::vector<std::string>& missing_nodes) {
+expected<digest>
+root_from_leaves(const batch_root& batch, const std::vector<leaf>& leaves,
+                 const std::vector<std::string>& missing_nodes, leaf_paths* paths) {
   if (auto what = wrong_shape(batch))
     return refuse(what);
   if (leaves.empty())
@@ -304,7 +322,9 @@ expected<digest> root_from_leaves(const batch_root& batch, const std::vector<lea
   for (auto& x : missing_nodes)
     if (x.size() != sizeof(digest))
       return refuse("missing node");
-  rebuilding tree{batch, leaves, missing_nodes};
+  if (paths)
+    paths->assign(leaves.size(), {});
+  rebuilding tree{batch, leaves, missing_nodes, paths};
   auto root = tree.subtree(0, batch.size);
   if (!tree.complete())
     return refuse("number of missing nodes");

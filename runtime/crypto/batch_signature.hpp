@@ -81,9 +81,12 @@ struct leaf {
 
 /// The root from several leaves (indices strictly ascending) and exactly the hashes that cannot be
 /// computed from them, in the order in which a left-to-right, bottom-up rebuild of each subtree
-/// (recursive, left child first) asks for them. Error: `malformed`.
-expected<digest> root_from_leaves(const batch_root& batch, const std::vector<leaf>& leaves,
-                                  const std::vector<std::string>& missing_nodes);
+/// (recursive, left child first) asks for them. With `paths` it gives each leaf's own path, so that
+/// it can travel on alone. Error: `malformed`.
+using leaf_paths = std::vector<std::vector<std::string>>;
+expected<digest>
+root_from_leaves(const batch_root& batch, const std::vector<leaf>& leaves,
+                 const std::vector<std::string>& missing_nodes, leaf_paths* paths = nullptr);
 
 /// The missing nodes for a frame with these items of one batch, out of their own paths; indices
 /// strictly ascending. Empty if all leaves are there, or if a proof has the wrong shape.

@@ -137,6 +137,7 @@ public:
   uint64_t keepalive_ms = 30'000; // as in link_session_config
   uint64_t idle_ms = 0;
   size_t nodes_remembered_max = 10'000;
+  uint64_t relay_items_max = 10'000; // as in store_and_forward_config
   std::shared_ptr<rvi::memory_disk> disk = rvi::memory_disk::make();
   std::shared_ptr<service_side> services = std::make_shared<service_side>();
   std::shared_ptr<rvi::node_context> context;
@@ -192,6 +193,7 @@ private:
     queue_config.node = context;
     queue_config.store = store;
     queue_config.authorization = authorization;
+    queue_config.relay_items_max = relay_items_max;
     store_and_forward = keep(w.sys.spawn(rvi::store_and_forward, std::move(queue_config)));
     rvi::service_discovery_config where;
     where.node = context;

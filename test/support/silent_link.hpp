@@ -22,6 +22,9 @@ struct link_listener {
   std::function<void(bool full, const std::vector<rvi::announce_entry>&)> announce;
   std::function<void(const std::vector<std::string>&)> available;
   std::function<void(const std::string& bytes, const std::string& hash)> verify;
+  std::function<void(const rvi::relayed_announcement&)> announce_relayed;
+  std::function<void(const rvi::relayed_announcement&, const std::vector<std::string>&)>
+    unknown_owners;
   std::function<void(const std::string& code, const std::string& detail)> close;
   std::function<void(const rvi::metric_subscriptions&)> subscribe;
   std::function<void(const std::vector<rvi::metric_value_ptr>&)> publish;
@@ -46,6 +49,10 @@ silent_link(rvi::link_actor::pointer, const link_listener& to) {
     [](atom::learn, const std::vector<std::string>&) {},
     [=](atom::verify, const std::string& bytes, const std::string& hash) {
       tell(to.verify, bytes, hash);
+    },
+    [=](atom::announce, const relayed_announcement& x) { tell(to.announce_relayed, x); },
+    [=](atom::verify, const relayed_announcement& x, const std::vector<std::string>& hashes) {
+      tell(to.unknown_owners, x, hashes);
     },
     [](atom::done) {},
     [](atom::link_up) {},

@@ -72,6 +72,7 @@ private:
   void make_routes();
   void make_talkers();
   void give_credentials(simulated_node& x);
+  bool can_be_relayed(size_t from, size_t to) const;
   std::vector<size_t>
   partners(const std::string& from_group, size_t index, const std::string& to_group, pairing how);
   const std::vector<size_t>& members(const std::string& group) const { return groups_.at(group); }
@@ -175,6 +176,7 @@ private:
   std::map<std::pair<size_t, size_t>, std::string> link_kinds_;
   reference::belief belief_; // of the node that judges; anchors and texts are the same for all
   std::unordered_map<std::string, std::string> credential_texts_;        // by hash
+  std::vector<std::string> relay_texts_;                                 // with the claim
   std::unordered_map<std::string, reference::raw_request> raw_requests_; // on their way, by id
   std::deque<std::string> raw_order_;
   std::unordered_map<uint64_t, open_call> calls_; // by token

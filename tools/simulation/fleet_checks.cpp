@@ -145,10 +145,15 @@ void fleet::judge(size_t node, const envelope& x) {
     return;
   }
   ++book_.total.verified;
-  auto judged = reference::judge_request(
-    travelled != raw_requests_.end() ? travelled->second : raw_form(x), belief,
-    options_.real_signatures ? reference::signature_check{reference::check_signature}
-                             : reference::signature_check{check_simulated});
+  auto raw = travelled != raw_requests_.end() ? travelled->second : raw_form(x);
+  for (auto& relay : x.route) // whoever brought it here
+    raw.route.emplace_back(crypto::view(relay));
+  belief.relay_credentials = relay_texts_;
+  book_.total.relayed += x.route.empty() ? 0 : 1;
+  auto judged = reference::judge_request(raw, belief,
+                                         options_.real_signatures
+                                           ? reference::signature_check{reference::check_signature}
+                                           : reference::signature_check{check_simulated});
   bool late = judged.what == reference::verdict::expired; // the book judges times
   if (!judged && !late)
     book_.broken("I3",

@@ -62,6 +62,8 @@ void print(const run_result& x) {
   std::printf("  requests: %lu made, %lu accepted, %lu dispatched (%lu judged by the reference "
               "verifier), %lu replies\n",
               t.submitted, t.accepted, t.dispatched, t.verified, t.replies);
+  if (t.relayed != 0)
+    std::printf("  relays brought %lu of these\n", t.relayed);
   std::printf("  outcomes:");
   for (auto& [status, count] : t.outcomes)
     std::printf(" %s %lu", status.c_str(), count);

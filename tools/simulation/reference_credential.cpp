@@ -158,10 +158,9 @@ std::string read_claims(const json& claims, credential& out) {
   out.key = *holder;
   if (out.subject != hex(out.key.uid))
     return "sub is not the uid of the cnf key (decisions 4)";
-  std::vector<std::string> relay;
   for (auto& [name, to] :
        {std::pair{"sources", &out.sources}, std::pair{"destinations", &out.destinations},
-        std::pair{"relay", &relay}})
+        std::pair{"relay", &out.relay}})
     if (auto why = read_patterns(claims, name, out.issuer, *to); !why.empty())
       return why;
   if (auto users = claims.member("usr")) {
@@ -214,7 +213,8 @@ texts_read::entry
 read_text(const std::string& jws, const belief& node, const signature_check& holds) {
   auto parts = take_apart(jws);
   if (!parts)
-    return {sha256(jws), {}, bad("no JWS of at most 16 KiB with JSON in it (security design 3.2.5)")};
+    return {
+      sha256(jws), {}, bad("no JWS of at most 16 KiB with JSON in it (security design 3.2.5)")};
   credential result;
   result.hash = sha256(jws);
   for (auto text : {check_jose_header(parts->header), read_claims(parts->claims, result)})

@@ -31,6 +31,7 @@ struct credential {
   reference::key key;
   std::vector<std::string> sources;
   std::vector<std::string> destinations;
+  std::vector<std::string> relay;                // whom it may carry for
   std::optional<std::vector<std::string>> users; // absent: all
   bool administrator = false;
 };

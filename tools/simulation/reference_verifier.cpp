@@ -15,6 +15,7 @@ namespace rvi::simulation::reference {
 
 namespace {
 
+constexpr size_t relays_max = 8;
 constexpr uint64_t signing_delay_ms_max = uint64_t{10} * 60 * 1'000; // B1 3.2 step 2
 
 /// A header that was read, and the credential its hash names.
@@ -80,8 +81,7 @@ gather(const raw_request& x, const belief& node, const signature_check& holds, e
 }
 
 /// Steps 7 and 8: leaf, path, root, signature by the credential's key in the key's algorithm.
-judgement
-check_root(const raw_request& x, const credential& signer, const signature_check& holds) {
+judgement check_root(const raw_request& x, const credential& signer, const signature_check& holds) {
   if (x.algorithm != signer.key.algorithm)
     return {verdict::bad_signature, "the algorithm is not the key's (B1 3.1)"};
   if (!holds(signer.key.spki, root_signing_input(x, root_of(x)), x.signature))
@@ -121,6 +121,27 @@ judgement check_target(const header& x, const belief& node, const signature_chec
   return {verdict::wrong_target, "no credential of this node has it in its sources (HLD 7.2)"};
 }
 
+/// Decisions 4: whoever carried it has the claim `relay` for its target. Decisions 3: a way is no
+/// circle.
+judgement check_route(const raw_request& x, const header& item, const belief& node,
+                      const signature_check& holds) {
+  if (x.route.size() > relays_max)
+    return {verdict::no_right, "more relays than may lie between (RVI-SVC_DISC-7)"};
+  for (auto i = x.route.begin(); i != x.route.end(); ++i) {
+    if (*i == node.own_uid || std::find(x.route.begin(), i, *i) != i)
+      return {verdict::no_right, "it went in a circle (decisions 2, loop)"};
+    bool may_carry
+      = std::any_of(node.relay_credentials.begin(), node.relay_credentials.end(), [&](auto& text) {
+          judgement why;
+          auto found = read_credential(text, node, holds, why);
+          return found && found->key.uid == *i && covers_any(found->relay, item.target);
+        });
+    if (!may_carry)
+      return {verdict::no_right, "a node carried it without the claim (decisions 4)"};
+  }
+  return {};
+}
+
 } // namespace
 
 const char* to_string(verdict x) {
@@ -148,6 +169,8 @@ judgement judge_request(const raw_request& x, const belief& node, const signatur
   if (found.item.transaction_id.substr(0, 16) != found.signer->key.uid)
     return {verdict::wrong_origin, "the id is another node's (B1 3.2 step 5)"};
   if (auto step = check_target(found.item, node, holds); !step)
+    return step;
+  if (auto step = check_route(x, found.item, node, holds); !step)
     return step;
   return check_root(x, *found.signer, holds);
 }

@@ -38,9 +38,10 @@ struct raw_request {
   int algorithm = 0;     // SignatureAlgorithm
   std::string signature; // 64 bytes
   uint32_t leaf_index = 0;
-  std::string salt;              // 16 bytes
-  std::vector<std::string> path; // sibling hashes for this leaf, leaf to root, 32 bytes each
-  std::string credential_hash;   // 32 bytes
+  std::string salt;               // 16 bytes
+  std::vector<std::string> path;  // sibling hashes for this leaf, leaf to root, 32 bytes each
+  std::string credential_hash;    // 32 bytes
+  std::vector<std::string> route; // 16 bytes each: relays that carried it, the last one brought it
 };
 
 /// Items of one tree as they travel together (B1 3.3, batch frame): each without its path,
@@ -70,6 +71,7 @@ struct belief {
   std::vector<std::string> own_credentials;                // JWS texts
   std::map<std::string, std::vector<std::string>> anchors; // organization -> JWK texts
   std::vector<std::string> known_credentials;              // JWS texts
+  std::vector<std::string> relay_credentials;              // JWS texts, of nodes that may carry
   std::vector<std::string> revocation_entries;             // 16-byte hashes (decisions 4)
   uint64_t now_ms = 0;
   uint64_t skew_ms = uint64_t{5} * 60 * 1'000;

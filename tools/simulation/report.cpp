@@ -45,6 +45,7 @@ void write_totals(writer& out, const totals& x) {
   out.member("duplicates_offered", x.duplicates_offered).member("links", x.links);
   write_counts(out, "faults", x.faults);
   out.member("actor_messages", x.actor_messages).member("verified", x.verified);
+  out.member("relayed", x.relayed);
   out.end_object();
 }
 

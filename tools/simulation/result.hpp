@@ -66,6 +66,7 @@ struct totals {
   std::map<std::string, uint64_t> faults;   // injected, by class
   uint64_t actor_messages = 0;
   uint64_t verified = 0; // dispatches judged by the reference verifier
+  uint64_t relayed = 0;  // of these, brought by a relay
 };
 
 struct run_result {

@@ -77,6 +77,7 @@ void fields(V& v, node_group& x) {
   v.number("share", x.share);
   v.texts("services", x.services);
   v.texts("may_reach", x.may_reach);
+  v.texts("relay", x.relay);
   v.flag("idempotent", x.idempotent);
   v.bytes("store", x.store_bytes_max);
 }

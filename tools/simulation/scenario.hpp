@@ -24,6 +24,7 @@ struct node_group {
   uint64_t share = 0;                 // of the nodes that are not counted
   std::vector<std::string> services;  // below the address: "lock"
   std::vector<std::string> may_reach; // destinations of its credential, `{n}` as in the address
+  std::vector<std::string> relay;     // whom it may carry for, the claim of its credential
   bool idempotent = false;            // its services may be run again
   uint64_t store_bytes_max = uint64_t{64} << 20;
 };

@@ -50,6 +50,8 @@ void simulated_node::make_environment() {
   config.request_bytes_max = 1 << 20;
   config.queue_items_max = fleet_.plan->queue_items_max;
   config.queue_bytes_max = group.store_bytes_max;
+  config.relay_items_max = fleet_.plan->queue_items_max;
+  config.relay_bytes_max = group.store_bytes_max;
   config.clock_skew_ms = rights_limits{}.clock_skew_ms;
   config.backoff_ms_min = 1'000;
   config.backoff_ms_max = fleet_.plan->backoff_ms_max;

@@ -51,6 +51,7 @@ service_discovery_actor::behavior_type discovery(service_discovery_actor::pointe
     [](atom::announce, const link_actor&, const peer_identity&) {},
     [](atom::announce, const link_actor&, const peer_identity&, bool,
        const std::vector<announce_entry>&) {},
+    [](atom::announce, const link_actor&, const peer_identity&, const relayed_announcement&) {},
     [to](atom::link_up, const link_actor&, const link_info& x) { to->ups.push_back(x.link); },
     [to](atom::link_down, uint64_t link) { to->downs.push_back(link); },
     [to](atom::status, uint64_t link, uint64_t us) { to->measured.emplace_back(link, us); },

@@ -180,7 +180,7 @@ TEST_CASE_FIXTURE(fixture, "credentials nobody asked for end the session") {
     CHECK(feed(chain) == ec::unauthorized);
   }
   SUBCASE("asked for") {
-    session->need_credential(std::string{crypto::view(crypto::sha256("a.b.c"))});
+    session->need_credentials({std::string{crypto::view(crypto::sha256("a.b.c"))}});
     CHECK(feed(chain) == ec::none);
     CHECK(take<peer_chain>());
     CHECK(feed(chain) == ec::unauthorized); // once

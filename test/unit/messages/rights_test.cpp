@@ -92,7 +92,7 @@ TEST_CASE_FIXTURE(fixture, "a node does not ask under a credential that is for c
 }
 
 TEST_CASE_FIXTURE(fixture, "usr is a list of texts or absent") {
-  auto payload = root.issue(vehicle_claims())->signed_text.payload;
+  auto payload = crypto::parse_jws(root.issue(vehicle_claims())->text)->payload;
   auto kid = crypto::hex(crypto::view(root.key.public_part().uid()));
   auto parsed = [&](const std::string& claim) {
     auto changed = payload;

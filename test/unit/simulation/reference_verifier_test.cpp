@@ -332,4 +332,25 @@ TEST_CASE("a node whose own credential has ended takes no requests (HLD 7.2)") {
   CHECK_FALSE(w.router_takes_request(x));
 }
 
+TEST_CASE("whoever carried it has the claim for its target (decisions 4)") {
+  world w;
+  dice roll{11};
+  auto x = w.signed_request(w.senders.front(), "", roll);
+  auto relay = w.restricted_sender("\"relay\":[\"jlr.com/cloud\"]");
+  auto elsewhere = w.restricted_sender("\"relay\":[\"jlr.com/vin\"]");
+  auto uid = relay.key.public_part().uid();
+  auto judge = [&] { return reference::judge_request(x, w.cloud_belief, w.check()).what; };
+  CHECK(judge() == reference::verdict::valid);
+  x.route = {std::string{crypto::view(uid)}};
+  CHECK(judge() == reference::verdict::no_right);
+  w.cloud_belief.relay_credentials = {elsewhere.credential->text};
+  CHECK(judge() == reference::verdict::no_right);
+  w.cloud_belief.relay_credentials.push_back(relay.credential->text);
+  CHECK(judge() == reference::verdict::valid);
+  x.route.push_back(x.route.front());
+  CHECK(judge() == reference::verdict::no_right);
+  x.route = {w.cloud_belief.own_uid};
+  CHECK(judge() == reference::verdict::no_right);
+}
+
 TEST_SUITE_END();

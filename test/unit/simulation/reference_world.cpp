@@ -196,7 +196,7 @@ reference::raw_request raw_of(const crypto::batch_root& root, const crypto::leaf
   return {std::move(header), std::move(arguments), root.batch_id,
           root.size,         root.signed_at_ms,    static_cast<int>(root.algorithm),
           root.signature,    proof.index,          proof.salt,
-          proof.path,        root.credential_hash};
+          proof.path,        root.credential_hash, {}};
 }
 
 world::world() {
@@ -354,7 +354,7 @@ sender world::restricted_sender(const std::string& claim) {
     key,
     root.claims(key.public_part(), {"jlr.com/vin/1234"}, {"rpc:jlr.com/cloud/media_server"}, now_s),
     root);
-  auto payload = plain.credential->signed_text.payload;
+  auto payload = crypto::parse_jws(plain.credential->text)->payload;
   payload.insert(payload.size() - 1, "," + claim);
   auto text = crypto::sign_jws(root.key, "rvi-cred+jwt",
                                crypto::hex(crypto::view(root.key.public_part().uid())), payload);

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MPL-2.0
+
+#include "actors/routing/arrival_check.hpp"
+
+#include "messages/name.hpp"
+
+#include <algorithm>
+
+namespace rvi {
+
+namespace {
+
+caf::error loop() {
+  return caf::make_error(ec::refused, std::string{"loop"});
+}
+
+uint64_t lifetime_of(const request_header& x) {
+  return x.expires_ms > x.created_ms ? x.expires_ms - x.created_ms : 0;
+}
+
+} // namespace
+
+credential_ptr signer_of(const rights& own, const std::string& hash, const peer_identity& peer) {
+  auto known = own.find_known(hash);
+  // A revoked one of the peer itself ends its session; what another signed is refused item by item.
+  return known && known->key.uid() == peer.uid ? own.find(hash) : known;
+}
+
+caf::error arrival_check::operator()(const envelope& x) const {
+  if (auto err = relayed ? check_way(x) : caf::error{})
+    return err;
+  if (!goes_on(x) || !own.is_relay(now_ms))
+    return own.check_remote(x.header, x.root->signed_at_ms, now_ms);
+  auto uid = own.own_key.uid();
+  if (x.header.id.origin == uid && !x.header.is_reply())
+    return loop();
+  return own.check_carried(x.header, x.root->signed_at_ms, now_ms);
+}
+
+caf::error arrival_check::check_way(const envelope& x) const {
+  if (!covers_any(peer.relay, carried_name(x.header)))
+    return caf::make_error(ec::unauthorized, std::string{"signed by another node"});
+  if (x.route.empty() || x.route.back() != peer.uid || x.hops != x.route.size())
+    return caf::make_error(ec::unauthorized,
+                           std::string{"a route that does not end with the relay"});
+  auto uid = own.own_key.uid();
+  if (x.hops > relay_hops_max || std::find(x.route.begin(), x.route.end(), uid) != x.route.end()
+      || (x.hops == relay_hops_max && goes_on(x)))
+    return loop();
+  if (x.age_ms >= lifetime_of(x.header))
+    return caf::make_error(ec::timeout, std::string{"its time was up on the way"});
+  return {};
+}
+
+bool arrival_check::goes_on(const envelope& x) const {
+  return x.header.is_reply() ? x.header.id.origin != own.own_key.uid()
+                             : !is_below(x.header.target, own.node_address);
+}
+
+envelope_ptr
+arrival_check::arrived(const envelope_ptr& x, const std::vector<std::string>* path) const {
+  bool on = path && goes_on(*x);
+  if (!relayed && !on && x->route.empty() && x->hops == 0 && x->age_ms == 0)
+    return x;
+  auto result = std::make_shared<envelope>(*x);
+  result->received_ms = now_ms;
+  if (!relayed) { // who signed it brought it: there was no way before
+    result->hops = 0;
+    result->route.clear();
+  }
+  if (on)
+    result->proof.path = *path;
+  return result;
+}
+
+uint64_t age_of(const envelope& x, uint64_t now_ms) {
+  auto since = x.received_ms != 0 ? x.received_ms : x.header.created_ms;
+  auto here = now_ms > since ? now_ms - since : 0;
+  return std::min(x.age_ms + here, UINT64_MAX / 2);
+}
+
+uint64_t due_of(const envelope& x) {
+  if (x.received_ms == 0)
+    return x.header.expires_ms;
+  auto lifetime = lifetime_of(x.header);
+  auto left = lifetime > x.age_ms ? lifetime - x.age_ms : 0;
+  return std::min(x.header.expires_ms, x.received_ms + left);
+}
+
+} // namespace rvi
