@@ -20,7 +20,7 @@ using namespace rvi::simulation;
 namespace {
 
 /// Holds a scenario to its promises with `seeds` seeds, shortened to `minutes`.
-void run(const std::string& name, uint64_t seeds, uint64_t nodes, uint64_t minutes) {
+seeds_result run(const std::string& name, uint64_t seeds, uint64_t nodes, uint64_t minutes) {
   auto plan = built_in_scenario(name);
   REQUIRE(plan);
   plan->nodes = nodes;
@@ -42,6 +42,7 @@ void run(const std::string& name, uint64_t seeds, uint64_t nodes, uint64_t minut
   CHECK(result->seeds == options.last);
   CHECK(result->repeated == options.last / 50);
   CHECK(result->dispatched > 0);
+  return std::move(*result);
 }
 
 } // namespace
@@ -68,6 +69,11 @@ TEST_CASE("clone") {
 
 TEST_CASE("two organizations") {
   run("two-organisations", 300, 32, 540);
+}
+
+TEST_CASE("relay") {
+  auto result = run("relay", 100, 14, 480);
+  CHECK(result.relayed > result.dispatched / 10);
 }
 
 TEST_CASE("flapping links") {

@@ -78,9 +78,9 @@ uint64_t sum(const std::map<std::string, uint64_t>& counts) {
 void report(FILE* out, uint64_t seed, const run_options& options, const run_result& x,
             bool repeated) {
   auto& t = x.total;
-  std::fprintf(out, "run %lu %d %d %.6f %lu %lu %lu %lu %lu %lu\n", seed, repeated,
+  std::fprintf(out, "run %lu %d %d %.6f %lu %lu %lu %lu %lu %lu %lu\n", seed, repeated,
                options.real_signatures, t.node_hours, t.accepted, t.dispatched, t.verified,
-               sum(t.faults), t.actor_messages, x.cpu_ms);
+               t.relayed, sum(t.faults), t.actor_messages, x.cpu_ms);
   if (!x.sound()) {
     auto& v = x.violations.front();
     std::fprintf(out, "broken %lu %d %s %lu %s %s %s\n", seed, options.real_signatures,
@@ -113,18 +113,19 @@ void take(seeds_result& all, const std::string& line) {
   std::string word;
   in >> word;
   if (word == "run") {
-    uint64_t seed = 0, accepted = 0, dispatched = 0, verified = 0, faults = 0, messages = 0,
-             cpu = 0;
+    uint64_t seed = 0, accepted = 0, dispatched = 0, verified = 0, relayed = 0, faults = 0,
+             messages = 0, cpu = 0;
     int repeated = 0, real = 0;
     double hours = 0;
-    in >> seed >> repeated >> real >> hours >> accepted >> dispatched >> verified >> faults
-      >> messages >> cpu;
+    in >> seed >> repeated >> real >> hours >> accepted >> dispatched >> verified >> relayed
+      >> faults >> messages >> cpu;
     ++all.seeds;
     all.repeated += static_cast<uint64_t>(repeated);
     all.node_hours += hours;
     all.accepted += accepted;
     all.dispatched += dispatched;
     all.verified += verified;
+    all.relayed += relayed;
     all.faults += faults;
     all.actor_messages += messages;
     all.cpu_ms += cpu;
@@ -176,6 +177,7 @@ std::string to_json(const seeds_result& x, const std::string& scenario) {
     .member("accepted", x.accepted)
     .member("dispatched", x.dispatched)
     .member("verified", x.verified)
+    .member("relayed", x.relayed)
     .member("faults", x.faults)
     .member("actor_messages", x.actor_messages)
     .member("cpu_ms", x.cpu_ms);

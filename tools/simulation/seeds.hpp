@@ -35,6 +35,7 @@ struct seeds_result {
   uint64_t accepted = 0;
   uint64_t dispatched = 0;
   uint64_t verified = 0;
+  uint64_t relayed = 0; // of these, brought by a relay
   uint64_t faults = 0;
   uint64_t actor_messages = 0;
   uint64_t cpu_ms = 0;
