@@ -7,6 +7,7 @@
 #include "actors/routing/arrival_check.hpp"
 #include "actors/routing/authorization.hpp"
 #include "actors/routing/store_and_forward.hpp"
+#include "actors/routing/stored_credentials.hpp"
 #include "messages/name.hpp"
 #include "runtime/observe/log.hpp"
 
@@ -52,6 +53,24 @@ caf::error keep(transaction& t, cargo& x) {
     return std::move(result.error());
   x.request = *result;
   return {};
+}
+
+transaction_step keeping(const cargo_list& xs) {
+  return [xs](transaction& t) -> caf::error {
+    for (auto& x : *xs)
+      if (auto err = keep(t, x))
+        return err;
+    return {};
+  };
+}
+
+ledger::waiting_item item_of(const cargo& x) {
+  auto& header = x.content->header;
+  return {{static_cast<uint8_t>(header.priority), x.seq},
+          ledger::carried_key(header.id),
+          x.content,
+          std::nullopt,
+          x.content->size()};
 }
 
 /// What whoever brought it hears.
@@ -144,12 +163,6 @@ void store_and_forward_state::carry(const link_actor& link, const batch& request
   }
   for (auto& [origin, count] : entering)
     carried[origin] += count; // given back below for what was here already
-  auto step = [xs](transaction& t) -> caf::error {
-    for (auto& x : *xs)
-      if (auto err = keep(t, x))
-        return err;
-    return {};
-  };
   auto done = [this, link, xs, out] {
     std::set<queue_ptr> touched;
     for (auto& x : *xs) {
@@ -163,11 +176,7 @@ void store_and_forward_state::carry(const link_actor& link, const batch& request
         continue;
       }
       counts.carried->add();
-      entered(x.queue, {{static_cast<uint8_t>(header.priority), x.seq},
-                        ledger::carried_key(header.id),
-                        x.content,
-                        std::nullopt,
-                        x.content->size()});
+      entered(x.queue, item_of(x));
       touched.insert(x.queue);
     }
     self->send(link, atom::custody_v, std::move(*out));
@@ -187,7 +196,7 @@ void store_and_forward_state::carry(const link_actor& link, const batch& request
   if (xs->empty())
     self->send(link, atom::custody_v, std::move(*out));
   else
-    commit(std::move(step), std::move(done), std::move(failed));
+    commit(keeping(xs), std::move(done), std::move(failed));
 }
 
 void store_and_forward_state::carry_replies(const link_actor& link, const batch& replies) {
@@ -225,12 +234,6 @@ void store_and_forward_state::carry_replies(const link_actor& link, const batch&
       xs->push_back({content, q, reference(q), next_seq++,
                      rights->find_known(content->header.credential_hash)});
     }
-    auto step = [xs](transaction& t) -> caf::error {
-      for (auto& x : *xs)
-        if (auto err = keep(t, x))
-          return err;
-      return {};
-    };
     auto done = [this, link, xs] {
       custody_report out;
       std::set<queue_ptr> touched;
@@ -241,18 +244,14 @@ void store_and_forward_state::carry_replies(const link_actor& link, const batch&
         auto& header = x.content->header;
         gone(header.id, x.left);
         counts.carried->add();
-        entered(x.queue, {{static_cast<uint8_t>(header.priority), x.seq},
-                          ledger::carried_key(header.id),
-                          x.content,
-                          std::nullopt,
-                          x.content->size()});
+        entered(x.queue, item_of(x));
         touched.insert(x.queue);
       }
       self->send(link, atom::custody_v, std::move(out));
       for (auto& q : touched)
         pump(q);
     };
-    commit(std::move(step), std::move(done), refuse);
+    commit(keeping(xs), std::move(done), refuse);
   };
   self->request(config.store, caf::infinite, atom::read_v, std::move(look))
     .then(std::move(keep_all), refuse);
@@ -313,27 +312,12 @@ bool store_and_forward_state::judge_carried(const queue_ptr& q) {
 void store_and_forward_state::read_credentials(const queue_ptr& q, std::set<std::string> hashes) {
   q->asks_credentials = true;
   auto texts = std::make_shared<std::vector<std::string>>();
-  transaction_step step = [texts, hashes](transaction& t) -> caf::error {
-    texts->clear();
-    for (auto& hash : hashes) {
-      auto text = t.get(table::nodes, std::string{credential_prefix} + hash);
-      if (!text)
-        return std::move(text.error());
-      if (*text)
-        texts->push_back(std::move(**text));
-    }
-    return {};
-  };
-  self->request(config.store, caf::infinite, atom::read_v, std::move(step))
+  self->request(config.store, caf::infinite, atom::read_v, read_credentials_step(texts, hashes))
     .then(
       [this, q, texts, hashes](atom::done) {
         q->asks_credentials = false;
         auto rights = config.node->rights->load();
-        for (auto& text : *texts) {
-          auto x = parse_credential(text);
-          if (x && !verify_credential(**x, rights->anchors))
-            rights->known->add(*x);
-        }
+        know_again(*rights, *texts);
         for (auto& hash : hashes)
           if (!rights->find_known(hash))
             q->no_credentials.insert(hash);

@@ -6,6 +6,7 @@
 
 #include "actors/routing/authorization.hpp"
 #include "actors/routing/store_and_forward.hpp"
+#include "actors/routing/stored_credentials.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <algorithm>
@@ -64,26 +65,12 @@ void store_and_forward_state::pass_to_edge(batch requests) {
     return;
   }
   auto texts = std::make_shared<std::vector<std::string>>();
-  transaction_step step = [texts, missing](transaction& t) -> caf::error {
-    texts->clear();
-    for (auto& hash : missing) {
-      auto text = t.get(table::nodes, std::string{credential_prefix} + hash);
-      if (!text)
-        return std::move(text.error());
-      if (*text)
-        texts->push_back(std::move(**text));
-    }
-    return {};
-  };
-  self->request(config.store, caf::infinite, atom::read_v, std::move(step))
+  self
+    ->request(config.store, caf::infinite, atom::read_v,
+              read_credentials_step(texts, std::move(missing)))
     .then(
       [this, requests, texts](atom::done) {
-        auto now = config.node->rights->load();
-        for (auto& text : *texts) {
-          auto x = parse_credential(text);
-          if (x && now->known && !verify_credential(**x, now->anchors))
-            now->known->add(*x);
-        }
+        know_again(*config.node->rights->load(), *texts);
         self->send(edge, atom::invoke_v, requests);
       },
       [this, requests](const caf::error& err) {

@@ -108,6 +108,18 @@ struct fixture : test::world {
     return std::get<accepted_result>(last.answer).id;
   }
 
+  /// A message that must not overtake those before it.
+  void ordered(const std::string& arguments) {
+    invoke_call x;
+    x.timeout_ms = now_ms() + 24 * hour_ms;
+    x.requesting_service = "control";
+    x.target = door_log;
+    x.arguments = arguments;
+    x.channel = "steps";
+    cloud.call(std::move(x));
+    pass(500);
+  }
+
   size_t runs() { return vehicle.services->invoked.size(); }
   size_t outcomes() { return cloud.services->outcomes.size(); }
   std::string outcome() { return outcomes() == 1 ? cloud.services->outcomes[0].notice.status : ""; }
@@ -328,16 +340,6 @@ TEST_CASE_FIXTURE(fixture, "a copy that a relay lost arrives by the direct link 
 
 TEST_CASE_FIXTURE(fixture, "ordered requests keep their order over a relay and a direct link") {
   start_all();
-  auto ordered = [&](const std::string& arguments) {
-    invoke_call x;
-    x.timeout_ms = now_ms() + 24 * hour_ms;
-    x.requesting_service = "control";
-    x.target = door_log;
-    x.arguments = arguments;
-    x.channel = "steps";
-    cloud.call(std::move(x));
-    pass(500);
-  };
   meet(phone, cloud);
   ordered("1");
   ordered("2");
@@ -355,16 +357,6 @@ TEST_CASE_FIXTURE(fixture, "ordered requests stay with the relay that has the fi
   start_all();
   other.start();
   meet(phone, cloud);
-  auto ordered = [&](const std::string& arguments) {
-    invoke_call x;
-    x.timeout_ms = now_ms() + 24 * hour_ms;
-    x.requesting_service = "control";
-    x.target = door_log;
-    x.arguments = arguments;
-    x.channel = "steps";
-    cloud.call(std::move(x));
-    pass(500);
-  };
   ordered("1");
   meet(other, vehicle);
   meet(other, cloud); // has a way, which the phone has not
