@@ -105,6 +105,20 @@ caf::error drop_content(transaction& t, IdRecord& x) {
   return err;
 }
 
+caf::error drop_outcome(transaction& t, IdRecord& x) {
+  if (x.outcome_record() == 0)
+    return {};
+  auto err = drop(t, table::records, seq_key(x.outcome_record()));
+  x.set_outcome_record(0);
+  return err;
+}
+
+bool is_reply_to(const IdRecord& request, const request_header& x) {
+  std::string_view asked = request.target();
+  asked.remove_prefix(asked.find(':') + 1);
+  return request.digest() == x.request_hash && x.source == asked && x.target == request.source();
+}
+
 IdRecord record_for(const envelope& x, storage::State state, uint64_t seq) {
   IdRecord result;
   result.set_state(state);

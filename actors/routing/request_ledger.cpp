@@ -193,10 +193,7 @@ expected<replied> receive_reply(transaction& t, const envelope& x, const queue_r
   if (!*record || !owes_outcome(**record))
     return replied::unexpected;
   auto& found = **record;
-  std::string_view asked = found.target();
-  asked.remove_prefix(asked.find(':') + 1);
-  if (found.digest() != x.header.request_hash || x.header.source != asked
-      || x.header.target != found.source())
+  if (!is_reply_to(found, x.header))
     return replied::unexpected;
   if (found.state() == storage::ENDED)
     return replied::late;
@@ -229,9 +226,7 @@ expected<bool> custody(transaction& t, std::string_view id) {
     err = first_of({leave_queue(t, *x), drop_content(t, *x), put_record(t, id, *x)});
   } else if ((x->state() == storage::DONE || x->state() == storage::DEAD)
              && x->outcome_record() != 0) {
-    auto key = seq_key(x->outcome_record());
-    x->set_outcome_record(0);
-    err = first_of({leave_queue(t, *x), drop(t, table::records, key), put_record(t, id, *x)});
+    err = first_of({leave_queue(t, *x), drop_outcome(t, *x), put_record(t, id, *x)});
   }
   if (err)
     return err;
@@ -258,11 +253,7 @@ caf::error delivered(transaction& t, std::string_view id) {
   if (!x || !*x)
     return x ? caf::error{} : std::move(x.error());
   // The requesting service has the content; the record keeps how it ended.
-  caf::error err;
-  if ((*x)->outcome_record() != 0)
-    err = drop(t, table::records, seq_key((*x)->outcome_record()));
-  (*x)->set_outcome_record(0);
-  return first_of({err, leave_queue(t, **x), put_record(t, id, **x)});
+  return first_of({drop_outcome(t, **x), leave_queue(t, **x), put_record(t, id, **x)});
 }
 
 } // namespace rvi::ledger

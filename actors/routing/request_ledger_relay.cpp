@@ -17,20 +17,16 @@ namespace {
 constexpr char carried_suffix = 'r';
 
 caf::error forget_carried(transaction& t, std::string_view id, IdRecord& x) {
-  auto reply = x.outcome_record();
-  return first_of({leave_queue(t, x), drop_content(t, x),
-                   reply != 0 ? drop(t, table::records, seq_key(reply)) : caf::error{},
+  return first_of({leave_queue(t, x), drop_content(t, x), drop_outcome(t, x),
                    drop(t, table::due, due_key(x.due_ms(), id)), drop(t, table::ids, id)});
 }
 
 /// All is passed on. Who did not hear of it sends the reply again: for a while it is known as one
 /// that was here, but does not count as carried. False if that was so before.
 expected<bool> finish_carried(transaction& t, std::string_view id, IdRecord& x, uint64_t now_ms) {
-  auto reply = x.outcome_record();
-  if (reply == 0)
+  if (x.outcome_record() == 0)
     return false;
-  x.set_outcome_record(0);
-  if (auto err = first_of({leave_queue(t, x), drop(t, table::records, seq_key(reply)),
+  if (auto err = first_of({leave_queue(t, x), drop_outcome(t, x),
                            set_due(t, id, x, std::min(x.due_ms(), now_ms + remember_ms)),
                            put_record(t, id, x)}))
     return err;
@@ -117,10 +113,7 @@ expected<carried_reply> carry_reply(transaction& t, const envelope& x, const que
   if (!*found || !owes_outcome(**found))
     return carried_reply::unexpected;
   auto& record = **found;
-  std::string_view asked = record.target();
-  asked.remove_prefix(asked.find(':') + 1);
-  if (record.digest() != x.header.request_hash || x.header.source != asked
-      || x.header.target != record.source())
+  if (!is_reply_to(record, x.header))
     return carried_reply::unexpected;
   if (record.state() == storage::DONE)
     return carried_reply::duplicate;

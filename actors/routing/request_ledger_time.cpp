@@ -34,9 +34,8 @@ caf::error forget(transaction& t, std::string_view id, IdRecord& x) {
   if (auto err = first_of({leave_queue(t, x), drop_content(t, x), drop(t, table::dispatched, id),
                            drop(t, table::due, due_key(x.due_ms(), id)), drop(t, table::ids, id)}))
     return err;
-  if (x.outcome_record() != 0)
-    if (auto err = drop(t, table::records, seq_key(x.outcome_record())))
-      return err;
+  if (auto err = drop_outcome(t, x))
+    return err;
   return x.dead_ms() != 0 ? drop(t, table::dead, due_key(x.dead_ms(), id)) : caf::error{};
 }
 
