@@ -34,6 +34,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(rvi, caf::first_custom_type_id)
   CAF_ADD_ATOM(rvi, rvi::atom, defer, "defer")
   CAF_ADD_ATOM(rvi, rvi::atom, done, "done")
   CAF_ADD_ATOM(rvi, rvi::atom, flush, "flush")
+  CAF_ADD_ATOM(rvi, rvi::atom, fragment, "fragment")
   CAF_ADD_ATOM(rvi, rvi::atom, introduce, "introduce")
   CAF_ADD_ATOM(rvi, rvi::atom, invoke, "invoke")
   CAF_ADD_ATOM(rvi, rvi::atom, learn, "learn")
@@ -72,6 +73,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::transaction_id)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::batch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::draft_batch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::authorized_batch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::argument_fragment)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::fragment_state)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::custody_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::credit_grant)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::peer_identity)
@@ -138,8 +141,12 @@ using json_rpc_actor = caf::typed_actor<
 using link_actor = caf::typed_actor<
   // HLD 8.12: sends the batch. Custody comes back through store_and_forward.
   caf::reacts_to<atom::transmit, batch>,
+  // The next piece of a large argument.
+  caf::reacts_to<atom::transmit, argument_fragment>,
   // Tells the peer what is durable here.
   caf::reacts_to<atom::custody, custody_report>,
+  // Tells the peer how far one of its large arguments is durable here.
+  caf::reacts_to<atom::fragment, fragment_state>,
   // Our own signed Authorize (body, signature), or why there is none.
   caf::reacts_to<atom::introduce, std::string, std::string>,
   // The peer's Authorize was accepted.
@@ -250,6 +257,10 @@ using store_and_forward_actor = caf::typed_actor<
   caf::reacts_to<atom::received, link_actor, uint64_t, batch, custody_report>,
   // The peer's custody of what was transmitted on this link.
   caf::reacts_to<atom::custody, uint64_t, custody_report>,
+  // A piece of a large argument that a peer has announced before.
+  caf::reacts_to<atom::fragment, link_actor, uint64_t, argument_fragment>,
+  // How far the peer on this link has one of our large arguments.
+  caf::reacts_to<atom::fragment, uint64_t, fragment_state>,
   // The peer takes more on this link.
   caf::reacts_to<atom::credit, uint64_t, credit_grant>,
   // HLD 8.9-8.10, 13.3.

@@ -54,6 +54,24 @@ struct custody_report {
   std::vector<refusal> refused;
 };
 
+/// Rvi.proto's `Fragment`: one piece of a large argument.
+struct argument_fragment {
+  transaction_id id;
+  bool reply = false;
+  uint64_t offset = 0;
+  std::string content;
+};
+
+/// Rvi.proto's `FragmentState`: this much of a large argument is durable.
+struct fragment_state {
+  transaction_id id;
+  bool reply = false;
+  uint64_t offset = 0;
+  // To the session only, never on the wire:
+  uint64_t settled_bytes = 0; // of fragments, whose credit goes back
+  bool told = true;           // false: only the credit goes back
+};
+
 /// Rvi.proto's `Credit`.
 struct credit_grant {
   uint32_t envelopes = 0;

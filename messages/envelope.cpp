@@ -22,4 +22,15 @@ const char* to_string(durability x) {
   return x == durability::none ? "none" : "full";
 }
 
+envelope_ptr opening_of(const envelope& x) {
+  auto result = std::make_shared<envelope>();
+  result->header = x.header;
+  result->header_bytes = x.header_bytes;
+  result->root = x.root;
+  result->proof = x.proof;
+  result->hops = x.hops;
+  result->route = x.route;
+  return result;
+}
+
 } // namespace rvi

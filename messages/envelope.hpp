@@ -70,10 +70,28 @@ struct envelope {
   uint64_t age_ms = 0;      // on the way, until it came here
   uint64_t received_ms = 0; // when it came here, by this node's clock; 0: it was made here
 
-  size_t size() const { return header_bytes.size() + arguments.size(); }
+  /// Its arguments are elsewhere: in the store, or in fragments to come.
+  bool is_opening() const { return arguments.empty() && header.arguments_length > 0; }
+  /// What it weighs with its arguments, wherever they are.
+  size_t size() const {
+    return header_bytes.size() + (is_opening() ? header.arguments_length : arguments.size());
+  }
 };
 
 using envelope_ptr = std::shared_ptr<const envelope>;
+
+/// Larger arguments are kept in pieces of this size and travel in fragments no larger, so that
+/// nothing waits for long behind one of them and memory holds only a few.
+inline constexpr size_t fragment_bytes_max = size_t{256} << 10;
+/// A fragment carries at least this much, unless it is the last: each one costs a commit.
+inline constexpr size_t fragment_bytes_min = size_t{32} << 10;
+
+inline bool is_large(const envelope& x) {
+  return x.header.arguments_length > fragment_bytes_max;
+}
+
+/// The same without its arguments.
+envelope_ptr opening_of(const envelope& x);
 
 /// What is kept in order: one channel of one service. Empty: no order is asked for.
 inline std::string channel_of(const envelope& x) {

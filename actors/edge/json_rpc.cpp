@@ -294,6 +294,15 @@ void complete_rules(json_rpc_config& config, uint16_t port) {
 
 } // namespace
 
+void allow_requests_of(json_rpc_config& config, uint64_t request_bytes_max) {
+  // The rest is for the call around them, so that what is a little too large is told the limit.
+  constexpr uint64_t around = uint64_t{4} << 20;
+  auto& http = config.connection.http;
+  http.body_bytes_max = std::max(http.body_bytes_max, request_bytes_max + around);
+  http.message_bytes_max = std::max(http.message_bytes_max, request_bytes_max + around);
+  config.output_bytes_max = std::max(config.output_bytes_max, 2 * request_bytes_max + around);
+}
+
 expected<json_rpc_server> start_json_rpc(caf::actor_system& system, json_rpc_config config) {
   json_rpc_server result;
   std::vector<listening_socket_ptr> on;

@@ -27,11 +27,11 @@ struct json_rpc_config {
   std::string unix_socket;           // empty: none
   access_rules access;               // its port is filled in
   service_connection_config connection;
-  service_callback_config callback;           // its edge and our own port are filled in
-  size_t connections_max = 10'000;            // more are closed at once
+  service_callback_config callback;            // its edge and our own port are filled in
+  size_t connections_max = 10'000;             // more are closed at once
   size_t report_bytes_max = size_t{256} << 10; // unread by a service: it gets no more changes
-  size_t output_bytes_max = size_t{32} << 20; // waiting for one slow consumer, then it is closed
-  uint64_t handshake_timeout_ms = 10'000;     // to the first whole request
+  size_t output_bytes_max = size_t{32} << 20;  // waiting for one slow consumer, then it is closed
+  uint64_t handshake_timeout_ms = 10'000;      // to the first whole request
   uint64_t idle_timeout_ms = 60'000;  // HTTP: between requests; a request must be whole by then
   uint64_t ping_interval_ms = 15'000; // WebSocket: silence before a ping
   uint64_t pong_timeout_ms = 45'000;  // WebSocket: silence before the end
@@ -41,6 +41,9 @@ struct json_rpc_config {
   std::shared_ptr<metrics::registry> metrics; // null: one of its own
   service_edge_actor edge;
 };
+
+/// Raises the bounds of texts and output to what arguments of this size need.
+void allow_requests_of(json_rpc_config& config, uint64_t request_bytes_max);
 
 struct json_rpc_server {
   json_rpc_actor actor; // link to it, or send it an exit

@@ -169,7 +169,11 @@ void service_edge_state::do_unregister(const service_call& from, const unregiste
 }
 
 /// What this node knows of it: the owner of a remote target answers `refused` itself.
-caf::error service_edge_state::check_in_memory(const std::string& target, uint64_t life_ms) const {
+caf::error service_edge_state::check_in_memory(const std::string& target, uint64_t life_ms,
+                                               size_t arguments_bytes) const {
+  if (arguments_bytes > fragment_bytes_max)
+    return caf::make_error(ec::too_large, "with durability none the arguments have at most "
+                                            + std::to_string(fragment_bytes_max) + " bytes");
   if (life_ms > memory_ttl_ms_max)
     return bad_request("with durability none the timeout is at most "
                        + std::to_string(memory_ttl_ms_max / 1'000) + " s ahead");
@@ -208,14 +212,14 @@ expected<draft> service_edge_state::draft_of(const service_call& from, invoke_ca
     return bad_request("the timeout is too far ahead; at most "
                        + std::to_string(config.timeout_ms_max / 1'000) + " s");
   if (x.arguments.size() > config.request_bytes_max)
-    return caf::make_error(ec::too_large, "arguments of " + std::to_string(x.arguments.size())
-                                            + " bytes, at most "
-                                            + std::to_string(config.request_bytes_max));
+    return caf::make_error(
+      ec::too_large, "arguments of " + std::to_string(x.arguments.size()) + " bytes, at most "
+                       + std::to_string(config.request_bytes_max) + " ([limits] request_bytes)");
   if (x.delivery_report && *type != name_type::message)
     return bad_request("delivery_report goes with message: targets only; an rpc always has an "
                        "outcome");
   if (x.durability == durability::none)
-    if (auto err = check_in_memory(*target, x.timeout_ms - now))
+    if (auto err = check_in_memory(*target, x.timeout_ms - now, x.arguments.size()))
       return err;
   draft result;
   auto& header = result.header;
@@ -276,10 +280,14 @@ void service_edge_state::do_reply(const service_call& from, reply_call& x) {
   if (i->second.principal != from.principal.name)
     return refuse(
       to, caf::make_error(ec::unauthorized, std::string{"this rpc was given to somebody else"}));
-  if (x.arguments.size() > config.request_bytes_max)
+  auto reply_bytes_max = i->second.content->header.in_memory()
+                           ? std::min<uint64_t>(config.request_bytes_max, fragment_bytes_max)
+                           : config.request_bytes_max;
+  if (x.arguments.size() > reply_bytes_max)
     return refuse(to, caf::make_error(ec::too_large, "a reply of at most "
-                                                       + std::to_string(config.request_bytes_max)
-                                                       + " bytes"));
+                                                       + std::to_string(reply_bytes_max)
+                                                       + " bytes ([limits] request_bytes; 256 KiB "
+                                                         "where durability is none)"));
   config.node->record(x.id, 1, true, "reply");
   drafts.push_back({reply_to(*i->second.content, request_kind::reply, std::move(x.arguments),
                              config.node->time->wall_ms()),

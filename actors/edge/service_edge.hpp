@@ -30,7 +30,7 @@ struct service_edge_config {
   service_discovery_actor service_discovery;
   store_and_forward_actor store_and_forward;
   metric_hub_actor metric_hub;
-  uint64_t request_bytes_max = uint64_t{900} << 10;
+  uint64_t request_bytes_max = uint64_t{8} << 20;
   uint64_t timeout_ms_max = 30ULL * 24 * 3'600 * 1'000;
   size_t registrations_max = 4'096;
   std::vector<std::string> callback_hosts; // as in service_callback_config
@@ -101,7 +101,8 @@ struct service_edge_state {
   void status_of(const caller& to);
   void links_of(const caller& to);
   expected<std::string> full_name(const std::string& service) const;
-  caf::error check_in_memory(const std::string& target, uint64_t life_ms) const;
+  caf::error
+  check_in_memory(const std::string& target, uint64_t life_ms, size_t arguments_bytes) const;
   expected<draft> draft_of(const service_call& from, invoke_call& x);
 
   // -- requests and replies on their way out ----------------------------------------------------

@@ -75,7 +75,8 @@ void service_edge_state::dispatch_one(const envelope_ptr& request, std::vector<i
   }
   node.record(header.id, 18, false, held->first);
   if (told) {
-    open[header.id] = {request, held->second.principal};
+    // A reply needs the header only; large arguments would stay in memory until it comes.
+    open[header.id] = {is_large(*request) ? opening_of(*request) : request, held->second.principal};
     forget_at(header.expires_ms + ledger::remember_ms + 1);
   }
   node.record(header.id, 19, false, "forward to service");

@@ -147,6 +147,18 @@ void link_session::ping() {
   session_.ping(ping_us_);
 }
 
+void link_session::take(peer_fragment x) {
+  traffic_ms_ = config_.services.node->time->boot_ms();
+  caf::anon_send(config_.services.store_and_forward, atom::fragment_v, self_, config_.number,
+                 std::move(x.content));
+}
+
+void link_session::take(peer_fragment_state x) {
+  traffic_ms_ = config_.services.node->time->boot_ms();
+  caf::anon_send(config_.services.store_and_forward, atom::fragment_v, config_.number,
+                 std::move(x.state));
+}
+
 void link_session::take(peer_bye x) {
   ended_ = true;
   reason_ = "peer: " + x.reason + (x.detail.empty() ? "" : ": " + x.detail);
@@ -214,6 +226,16 @@ void link_session::transmit(const batch& x) {
 void link_session::custody(const custody_report& x) {
   traffic_ms_ = config_.services.node->time->boot_ms();
   session_.custody(x);
+}
+
+void link_session::transmit(const argument_fragment& x) {
+  traffic_ms_ = config_.services.node->time->boot_ms();
+  session_.transmit(x);
+}
+
+void link_session::fragment(const fragment_state& x) {
+  traffic_ms_ = config_.services.node->time->boot_ms();
+  session_.fragment(x);
 }
 
 void link_session::learn(const std::vector<std::string>& credentials) {

@@ -60,7 +60,9 @@ public:
   /// The peer relayed this; it waits for the credentials with these hashes.
   void unknown_owners(relayed_announcement x, const std::vector<std::string>& hashes);
   void transmit(const batch& x);
+  void transmit(const argument_fragment& x);
   void custody(const custody_report& x);
+  void fragment(const fragment_state& x);
   void learn(const std::vector<std::string>& credentials);
   void unknown_credential(std::string batch_bytes, const std::string& hash);
   void credentials_known();
@@ -108,6 +110,8 @@ private:
   void take(peer_pong x);
   void take(peer_bye x);
   void take(session_up x);
+  void take(peer_fragment x);
+  void take(peer_fragment_state x);
   void fail(const caf::error& why);
   void ping();
   void report_measure();

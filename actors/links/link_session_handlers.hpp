@@ -27,8 +27,14 @@ caf::message_handler link_session_handlers(State& st) {
     [=](atom::transmit, const batch& content) {
       then_flush([&](link_session& x) { x.transmit(content); });
     },
+    [=](atom::transmit, const argument_fragment& piece) {
+      then_flush([&](link_session& x) { x.transmit(piece); });
+    },
     [=](atom::custody, const custody_report& report) {
       then_flush([&](link_session& x) { x.custody(report); });
+    },
+    [=](atom::fragment, const fragment_state& state) {
+      then_flush([&](link_session& x) { x.fragment(state); });
     },
     [=](atom::introduce, std::string& body, std::string& signature) {
       then_flush([&](link_session& x) { x.introduce(std::move(body), std::move(signature)); });

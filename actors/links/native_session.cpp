@@ -3,6 +3,7 @@
 #include "actors/links/native_session.hpp"
 
 #include "messages/wire/batch.hpp"
+#include "messages/wire/fragment.hpp"
 #include "messages/wire/metric.hpp"
 #include "messages/wire/scan.hpp"
 #include "runtime/crypto/crypto.hpp"
@@ -76,7 +77,7 @@ caf::error native_session::take_frame(std::string_view bytes) {
   return admitted_ ? take_admitted(frame) : too_early("a frame");
 }
 
-caf::error native_session::take_admitted(const wire::Frame& frame) {
+caf::error native_session::take_admitted(wire::Frame& frame) {
   switch (frame.content_case()) {
     case wire::Frame::kAnnounce:
       return take_announce(frame);
@@ -98,6 +99,15 @@ caf::error native_session::take_admitted(const wire::Frame& frame) {
       if (!report)
         return std::move(report.error());
       events_.emplace_back(peer_custody{std::move(*report)});
+      return {};
+    }
+    case wire::Frame::kFragment:
+      return take_fragment(frame);
+    case wire::Frame::kFragmentState: {
+      auto state = wire::decode_fragment_state(frame.fragment_state());
+      if (!state)
+        return std::move(state.error());
+      events_.emplace_back(peer_fragment_state{*state});
       return {};
     }
     case wire::Frame::kNeedCredential:
@@ -169,9 +179,22 @@ caf::error native_session::take_batch(std::string_view batch) {
   unconfirmed_envelopes_ += weight.envelopes;
   unconfirmed_bytes_ += weight.bytes;
   if (unconfirmed_envelopes_ > limits_.credit_envelopes
-      || unconfirmed_bytes_ > limits_.credit_bytes)
+      || unconfirmed_bytes_ + unconfirmed_fragment_bytes_ > limits_.credit_bytes)
     return caf::make_error(ec::limit_exceeded, std::string{"more envelopes than were granted"});
   events_.emplace_back(peer_batch{std::string{batch}});
+  return {};
+}
+
+caf::error native_session::take_fragment(wire::Frame& frame) {
+  if (!up_)
+    return too_early("a fragment");
+  auto fragment = wire::decode_fragment(*frame.mutable_fragment());
+  if (!fragment)
+    return std::move(fragment.error());
+  unconfirmed_fragment_bytes_ += fragment->content.size();
+  if (unconfirmed_bytes_ + unconfirmed_fragment_bytes_ > limits_.credit_bytes)
+    return caf::make_error(ec::limit_exceeded, std::string{"more bytes than were granted"});
+  events_.emplace_back(peer_fragment{std::move(*fragment)});
   return {};
 }
 
@@ -278,6 +301,22 @@ void native_session::custody(const custody_report& x) {
   unconfirmed_bytes_ -= bytes;
   wire::Frame frame;
   frame.mutable_credit()->set_envelopes(static_cast<uint32_t>(envelopes));
+  frame.mutable_credit()->set_bytes(bytes);
+  append(frame);
+}
+
+void native_session::transmit(const argument_fragment& x) {
+  wire::append_fragment_frame(output_, x);
+}
+
+void native_session::fragment(const fragment_state& x) {
+  if (x.told)
+    wire::append_fragment_state_frame(output_, x);
+  auto bytes = std::min(x.settled_bytes, unconfirmed_fragment_bytes_);
+  unconfirmed_fragment_bytes_ -= bytes;
+  if (bytes == 0)
+    return;
+  wire::Frame frame;
   frame.mutable_credit()->set_bytes(bytes);
   append(frame);
 }

@@ -44,6 +44,12 @@ struct peer_batch {
 struct peer_custody {
   custody_report report;
 };
+struct peer_fragment {
+  argument_fragment content;
+};
+struct peer_fragment_state {
+  fragment_state state;
+};
 struct peer_credit {
   credit_grant grant;
 };
@@ -86,7 +92,8 @@ struct session_up {};
 using session_event
   = std::variant<peer_authorize, peer_announce, peer_batch, peer_custody, peer_credit, peer_needs,
                  peer_chain, peer_revocations, peer_token, peer_token_kept, peer_subscriptions,
-                 peer_values, peer_pong, peer_bye, session_up, peer_relayed>;
+                 peer_values, peer_pong, peer_bye, session_up, peer_relayed, peer_fragment,
+                 peer_fragment_state>;
 
 class native_session {
 public:
@@ -107,8 +114,11 @@ public:
   void announcement_accepted();
 
   void transmit(const batch& x);
+  void transmit(const argument_fragment& x);
   /// Tells the peer what is durable here and gives it the credit back.
   void custody(const custody_report& x);
+  /// Tells the peer how far its large arguments are durable here and gives credit back.
+  void fragment(const fragment_state& x);
   /// At most 4.
   void need_credentials(const std::vector<std::string>& hashes);
   void credentials(const std::vector<std::string>& texts);
@@ -131,10 +141,11 @@ public:
 private:
   caf::error read_frames();
   caf::error take_frame(std::string_view bytes);
-  caf::error take_admitted(const wire::Frame& frame);
+  caf::error take_admitted(wire::Frame& frame);
   caf::error take_announce(const wire::Frame& frame);
   caf::error take_relayed(const wire::Frame& frame);
   caf::error take_batch(std::string_view batch);
+  caf::error take_fragment(wire::Frame& frame);
   caf::error take_chain(const wire::Frame& frame);
   caf::error take_metrics(const wire::Frame& frame);
   void check_up();
@@ -154,7 +165,8 @@ private:
   bool ended_ = false;                 // Bye in or out
   uint64_t unconfirmed_envelopes_ = 0; // received, custody not told
   uint64_t unconfirmed_bytes_ = 0;
-  std::vector<std::string> asked_for_; // credential hashes
+  uint64_t unconfirmed_fragment_bytes_ = 0; // the same credit, given back piece by piece
+  std::vector<std::string> asked_for_;      // credential hashes
 };
 
 } // namespace rvi

@@ -117,8 +117,7 @@ void read_limits(config::file& file, node_config& x) {
   x.store_directory = store.text("directory", "store");
   x.store_bytes_max = store.bytes("size_max", uint64_t{16} << 30, 1 << 20);
   auto t = file.table("limits");
-  // One frame of 1 MiB carries a request with its proof; larger ones need fragments.
-  x.request_bytes_max = t.bytes("request_bytes", 900 * 1'024, 1'024, 1'000 * 1'024);
+  x.request_bytes_max = t.bytes("request_bytes", 8 << 20, 1'024, 64 << 20);
   x.queue_items_max = static_cast<uint64_t>(t.integer("queue_items", 1'000'000, 1));
   x.queue_bytes_max = t.bytes("queue_bytes", uint64_t{4} << 30, 1'024);
   auto quota = [&t](const char* items, const char* bytes, queue_quota& out) {

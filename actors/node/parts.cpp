@@ -176,6 +176,7 @@ child_spec json_rpc(node_environment_ptr env) {
       if (env->tls_listening)
         x.callback.own_ports = {env->tls_listening->port};
       x.connections_max = config.connections_max;
+      allow_requests_of(x, config.request_bytes_max);
       x.time = env->context->time;
       x.metrics = env->context->metrics;
       x.edge = get<service_edge_actor>(earlier, "service-edge");

@@ -2,6 +2,7 @@
 
 #include "actors/routing/ledger_records.hpp"
 
+#include "actors/routing/ledger_pieces.hpp"
 #include "actors/routing/stored_envelope.hpp"
 
 namespace rvi::ledger {
@@ -101,6 +102,8 @@ caf::error drop_content(transaction& t, IdRecord& x) {
   if (x.record() == 0)
     return {};
   auto err = drop(t, table::records, seq_key(x.record()));
+  if (!err && x.record_in_pieces())
+    err = drop_pieces(t, x.record());
   x.set_record(0);
   return err;
 }
@@ -109,6 +112,8 @@ caf::error drop_outcome(transaction& t, IdRecord& x) {
   if (x.outcome_record() == 0)
     return {};
   auto err = drop(t, table::records, seq_key(x.outcome_record()));
+  if (!err && x.outcome_record_in_pieces())
+    err = drop_pieces(t, x.outcome_record());
   x.set_outcome_record(0);
   return err;
 }
@@ -125,6 +130,7 @@ IdRecord record_for(const envelope& x, storage::State state, uint64_t seq) {
   result.set_digest(std::string{crypto::view(crypto::sha256(x.header_bytes))});
   result.set_expires_ms(x.header.expires_ms);
   result.set_record(seq);
+  result.set_record_in_pieces(is_large(x));
   result.set_source(x.header.source);
   result.set_target(x.header.target);
   result.set_kind(static_cast<uint32_t>(x.header.kind));

@@ -50,7 +50,7 @@ caf::error forget(transaction& t, std::string_view id, IdRecord& x);
 /// Where it waits now.
 queue_place place_of(transaction& t, const IdRecord& x);
 caf::error drop_content(transaction& t, IdRecord& x);
-/// The reply that is kept for who asked, if there is one.
+/// The same for the reply that is kept for who asked, if there is one; the caller puts the record.
 caf::error drop_outcome(transaction& t, IdRecord& x);
 /// Whether this is the reply to the request of the record: its hash and both names agree.
 bool is_reply_to(const IdRecord& request, const request_header& x);

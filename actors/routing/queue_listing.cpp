@@ -204,7 +204,7 @@ caf::error show(transaction& t, const transaction_id& id, std::vector<std::strin
       text.member("created_ms", header.created_ms)
         .member("channel", header.channel)
         .member("data_class", header.data_class);
-      if ((*content)->arguments.size() <= arguments_shown_max)
+      if (!(*content)->is_opening() && (*content)->arguments.size() <= arguments_shown_max)
         text.key("arguments").raw((*content)->arguments);
     }
     text.end_object();

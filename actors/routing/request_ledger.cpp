@@ -3,8 +3,8 @@
 #include "actors/routing/request_ledger.hpp"
 
 #include "actors/routing/arrival_check.hpp"
+#include "actors/routing/ledger_pieces.hpp"
 #include "actors/routing/ledger_records.hpp"
-#include "actors/routing/stored_envelope.hpp"
 
 #include <cassert>
 
@@ -37,7 +37,7 @@ caf::error accept(transaction& t, const envelope& x, const queue_ref& queue, uin
   if (*existing)
     return caf::make_error(ec::replay, std::string{"this id is taken"});
   auto record = record_for(x, storage::WAITING, seq);
-  return first_of({t.append(table::records, seq_key(seq), encode_stored(x)),
+  return first_of({put_content(t, seq, x),
                    enqueue(t, queue, seq, id, record, x.size(), entry_kind::request),
                    set_due(t, id, record, x.header.expires_ms), put_record(t, id, record)});
 }
@@ -71,7 +71,7 @@ expected<received> receive(transaction& t, const envelope& x, const node_uid& pe
   auto record = record_for(x, dispatch ? storage::DISPATCHED : storage::HELD, seq);
   record.set_peer(std::string{crypto::view(peer)});
   record.set_idempotent(dispatch && queue.idempotent);
-  auto err = t.append(table::records, seq_key(seq), encode_stored(x));
+  auto err = put_content(t, seq, x);
   if (!err)
     err = dispatch ? t.put(table::dispatched, id, {})
                    : enqueue(t, queue, seq, id, record, x.size(), entry_kind::request);
@@ -178,9 +178,27 @@ caf::error reply(transaction& t, const envelope& x, const queue_ref& queue, uint
   if (!record)
     return std::move(record.error());
   record->set_outcome_record(seq);
-  return first_of({close(t, id, *record), t.append(table::records, seq_key(seq), encode_stored(x)),
+  record->set_outcome_record_in_pieces(is_large(x));
+  return first_of({close(t, id, *record), put_content(t, seq, x),
                    enqueue(t, queue, seq, id, *record, x.size(), entry_kind::reply),
                    put_record(t, id, *record)});
+}
+
+namespace {
+
+replied judge_reply(const std::optional<IdRecord>& request, const envelope& x) {
+  if (!request || !owes_outcome(*request) || !is_reply_to(*request, x.header))
+    return replied::unexpected;
+  return request->state() == storage::ENDED ? replied::late : replied::ended;
+}
+
+} // namespace
+
+expected<replied> expects(transaction& t, const envelope& x) {
+  auto request = find(t, originated_key(x.header.id));
+  if (!request)
+    return std::move(request.error());
+  return judge_reply(*request, x);
 }
 
 expected<replied> receive_reply(transaction& t, const envelope& x, const queue_ref& queue,
@@ -190,22 +208,18 @@ expected<replied> receive_reply(transaction& t, const envelope& x, const queue_r
   auto record = find(t, id);
   if (!record)
     return std::move(record.error());
-  if (!*record || !owes_outcome(**record))
-    return replied::unexpected;
+  if (auto before = judge_reply(*record, x); before != replied::ended)
+    return before;
   auto& found = **record;
-  if (!is_reply_to(found, x.header))
-    return replied::unexpected;
-  if (found.state() == storage::ENDED)
-    return replied::late;
   if (left)
     *left = place_of(t, found);
   if (auto err = leave_queue(t, found)) // answered before its custody arrived
     return err;
   found.set_outcome_record(seq);
+  found.set_outcome_record_in_pieces(is_large(x));
   auto status = notice_of_reply(x).status;
-  if (auto err
-      = first_of({drop_content(t, found), t.append(table::records, seq_key(seq), encode_stored(x)),
-                  finish(t, id, found, status, {}, queue, seq)}))
+  if (auto err = first_of({drop_content(t, found), put_content(t, seq, x),
+                           finish(t, id, found, status, {}, queue, seq)}))
     return err;
   return replied::ended;
 }

@@ -40,8 +40,12 @@ struct waiting_item {
   envelope_ptr content;                 // null: an outcome
   std::optional<outcome_notice> notice; // an outcome for a local service
   size_t bytes = 0;
-  bool in_memory = false; // its ledger is memory_requests
+  bool in_memory = false;   // its ledger is memory_requests
+  uint64_t large_bytes = 0; // of arguments that stay in the store until the hand-over
 };
+
+/// A request or reply that waits; large arguments stay in the store.
+waiting_item item_of(const position& at, std::string id, const envelope_ptr& x);
 
 /// `ids` key of a request made here.
 std::string originated_key(const transaction_id& x);
@@ -128,6 +132,9 @@ struct queue_place {
   position at;
   uint64_t bytes = 0; // its weight there
 };
+
+/// What `receive_reply` would make of this reply now.
+expected<replied> expects(transaction& t, const envelope& x);
 
 /// HLD 8.20, at the requesting node: the outcome is durable and waits for the service in `queue`.
 /// A request answered before its custody arrived still waited: `left` says where.
@@ -226,6 +233,15 @@ expected<envelope_ptr> content(transaction& t, const storage::IdRecord& x);
 /// Forgets the names of queues that are empty.
 caf::error forget_queues(transaction& t, const std::vector<uint32_t>& numbers);
 
+/// A large request or reply that a peer is sending.
+struct partial {
+  std::string id;       // key as in `ids`
+  envelope_ptr content; // without its arguments
+  uint64_t record = 0;  // where it will be kept
+  uint64_t bytes = 0;   // durable so far
+  node_uid peer{};
+};
+
 /// What a store holds at start.
 struct recovered_queue {
   uint32_t number = 0;
@@ -240,6 +256,7 @@ struct recovered {
   uint64_t dead = 0;                                            // dead letters
   std::map<node_uid, uint64_t> carried;                         // origin -> records carried for it
   std::vector<std::pair<transaction_id, node_uid>> relayed; // rpcs to run here; who brought them
+  std::vector<partial> partials;
   uint64_t next_seq = 1;
   uint32_t next_queue = 1;
 };

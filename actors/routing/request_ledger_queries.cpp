@@ -2,6 +2,7 @@
 //
 // What the ledger tells: outcomes, the front of a queue, and all that is open after a start.
 
+#include "actors/routing/ledger_pieces.hpp"
 #include "actors/routing/ledger_records.hpp"
 #include "actors/routing/stored_envelope.hpp"
 #include "runtime/json/json.hpp"
@@ -37,6 +38,8 @@ caf::error add_reply(transaction& t, const IdRecord& x, outcome_notice& notice) 
   if (!*value)
     return {};
   auto content = decode_stored(**value);
+  if (content)
+    content = with_arguments(t, x.outcome_record(), *content);
   if (!content)
     return std::move(content.error());
   if ((*content)->header.kind == request_kind::error)
@@ -117,6 +120,26 @@ expected<std::vector<loaded_entry>> scan_queue(transaction& t, uint32_t queue, c
 
 } // namespace
 
+namespace {
+
+/// How large the reply of an outcome is if it stays in the store until it is told; else 0.
+expected<uint64_t> large_outcome(transaction& t, std::string_view id) {
+  auto record = find(t, id);
+  if (!record)
+    return std::move(record.error());
+  if (!*record || (*record)->outcome_record() == 0 || !(*record)->outcome_record_in_pieces())
+    return uint64_t{0};
+  auto value = t.get(table::records, seq_key((*record)->outcome_record()));
+  if (!value)
+    return std::move(value.error());
+  auto reply = *value ? decode_stored(**value) : expected<envelope_ptr>{envelope_ptr{}};
+  if (!reply)
+    return std::move(reply.error());
+  return *reply ? (*reply)->header.arguments_length : uint64_t{0};
+}
+
+} // namespace
+
 expected<std::vector<waiting_item>>
 load(transaction& t, uint32_t queue, const position& from, size_t items_max, size_t bytes_max) {
   auto entries = scan_queue(t, queue, from, items_max, bytes_max);
@@ -126,6 +149,13 @@ load(transaction& t, uint32_t queue, const position& from, size_t items_max, siz
   for (auto& [at, entry] : *entries) {
     waiting_item item{at, entry.id(), nullptr, std::nullopt, entry.bytes()};
     if (entry.outcome()) {
+      auto large = large_outcome(t, entry.id());
+      if (!large)
+        return std::move(large.error());
+      if (item.large_bytes = *large; item.large_bytes > 0) {
+        result.push_back(std::move(item));
+        continue;
+      }
       auto notice = outcome(t, id_of(entry.id()));
       if (!notice)
         return std::move(notice.error());
@@ -141,7 +171,8 @@ load(transaction& t, uint32_t queue, const position& from, size_t items_max, siz
       auto envelope = decode_stored(**value);
       if (!envelope)
         return std::move(envelope.error());
-      item.content = std::move(*envelope);
+      item = item_of(at, std::move(item.id), *envelope);
+      item.bytes = entry.bytes();
       if (entry.expires_ms() != 0)
         item.content = living_until(*item.content, entry.expires_ms());
     }
@@ -224,6 +255,12 @@ expected<recovered> recover(transaction& t) {
   });
   if (err)
     return err;
+  auto partials = recover_partials(t);
+  if (!partials)
+    return std::move(partials.error());
+  result.partials = std::move(*partials);
+  for (auto& x : result.partials)
+    result.next_seq = std::max(result.next_seq, x.record + 1);
   auto last = t.last_key(table::records);
   if (!last)
     return std::move(last.error());

@@ -74,6 +74,7 @@ void store_and_forward_state::recover() {
 void store_and_forward_state::recovered(const ledger::recovered& x) {
   next_seq = first_seq = x.next_seq;
   next_queue = x.next_queue;
+  recover_incoming(x.partials);
   uint64_t items = 0;
   for (auto& found : x.queues) {
     auto q = std::make_shared<waiting_queue>();
@@ -119,6 +120,7 @@ void store_and_forward_state::recovered(const ledger::recovered& x) {
 /// What the former edge had in hand has no receipt any more: as after a crash of the node.
 void store_and_forward_state::edge_restarted() {
   for (auto& [key, x] : std::exchange(handed_over, {})) {
+    give_room(key);
     --x.queue->handed_over;
     if (!x.item.content)
       put_back(x.queue, std::move(x.item)); // an outcome is told again
@@ -161,8 +163,7 @@ void store_and_forward_state::answer_unknown(const std::vector<std::string>& ids
       caf::error err;
       if ((*x)->idempotent()) {
         auto position = ledger::position{static_cast<uint8_t>((*x)->priority()), (*x)->record()};
-        found->held.push_back(
-          {(*x)->target(), {position, id, *content, {}, (*content)->size(), in_memory}});
+        found->held.push_back({(*x)->target(), ledger::item_of(position, id, *content)});
         continue;
       }
       if ((*content)->header.owes_outcome())
@@ -215,8 +216,7 @@ bool channelled(const std::vector<entry>& xs) {
 
 ledger::waiting_item item_of(const entry& x, std::string id) {
   ledger::position at{static_cast<uint8_t>(x.content->header.priority), x.seq};
-  return {at,           std::move(id),     x.content,
-          std::nullopt, x.content->size(), x.content->header.in_memory()};
+  return ledger::item_of(at, std::move(id), x.content);
 }
 
 } // namespace
@@ -241,8 +241,10 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
       }
       auto to = table->resolve(x[i]->header.target);
       bool local = to.to == route::where::local;
-      bool dispatch = local && edge && !to.service.empty() && q->items == 0
-                      && q->handed_over + dispatching[q.get()] < config.local_in_flight_max;
+      bool dispatch
+        = local && edge && !to.service.empty() && q->items == 0
+          && q->handed_over + dispatching[q.get()] < config.local_in_flight_max
+          && (!is_large(*x[i]) || take_room(ledger::inbound_key(x[i]->header.id), x[i]->size(), q));
       if (dispatch)
         ++dispatching[q.get()];
       auto ref = reference(q);
@@ -274,7 +276,8 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
         auto id = e.local ? ledger::inbound_key(e.content->header.id)
                           : ledger::originated_key(e.content->header.id);
         if (e.dispatch) {
-          dispatched[e.queue].push_back(item_of(e, std::move(id)));
+          auto& item = dispatched[e.queue].emplace_back(item_of(e, std::move(id)));
+          item.content = e.content; // whole
         } else {
           entered(e.queue, item_of(e, std::move(id)));
           touched.insert(e.queue);
@@ -286,8 +289,10 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
         pump(q);
     };
     auto failed = [this, promise, entries, errors](const caf::error& err) mutable {
-      for (auto& e : *entries)
+      for (auto& e : *entries) {
         settle(e.queue, e.content->size());
+        give_room(ledger::inbound_key(e.content->header.id));
+      }
       for (auto& e : *errors)
         if (!e)
           e = err;
@@ -335,7 +340,8 @@ caf::result<std::vector<caf::error>> store_and_forward_state::reply(batch x) {
         if (e.local) {
           item.content = nullptr;
           item.bytes = 0;
-          item.notice = ledger::notice_of_reply(*e.content);
+          if (item.large_bytes == 0) // else it is read when it is told
+            item.notice = ledger::notice_of_reply(*e.content);
           if (in_memory)
             forget_in_memory(ledger::inbound_key(e.content->header.id),
                              e.content->header.expires_ms);
@@ -433,6 +439,7 @@ void store_and_forward_state::receipts(const std::vector<receipt>& xs) {
   }
   for (auto& q : touched)
     pump(q);
+  pump_waiting_for_room();
 }
 
 void store_and_forward_state::undelivered_again(const undelivered& x) {
@@ -449,6 +456,7 @@ void store_and_forward_state::undelivered_again(const undelivered& x) {
     request->queue->stalled = true;
     hold_again(std::move(*request));
   }
+  pump_waiting_for_room();
 }
 
 void store_and_forward_state::hold_again(flight x) {
@@ -498,6 +506,7 @@ store_and_forward(store_and_forward_actor::stateful_pointer<store_and_forward_st
   st.counts.entrusted = count("rvi_entrusted_total", "Own requests that a relay took.");
   st.counts.waiting = &m.get_gauge("rvi_queue_items", "What waits, on disk and in memory.");
   st.prepare_queues();
+  st.prepare_fragments();
   self->set_down_handler([&st](const caf::down_msg& x) {
     auto i = st.links_by_address.find(x.source);
     if (i != st.links_by_address.end())
@@ -513,6 +522,10 @@ store_and_forward(store_and_forward_actor::stateful_pointer<store_and_forward_st
       st.received(std::move(link), number, std::move(x), std::move(refused));
     },
     [&st](atom::custody, uint64_t link, const custody_report& x) { st.custody(link, x); },
+    [&st](atom::fragment, const link_actor& link, uint64_t number, argument_fragment& x) {
+      st.take_fragment(link, number, std::move(x));
+    },
+    [&st](atom::fragment, uint64_t link, const fragment_state& x) { st.transfer_state(link, x); },
     [&st](atom::credit, uint64_t link, const credit_grant& x) { st.credit(link, x); },
     [&st](atom::link_up, link_actor& handle, link_info& info) {
       st.link_up(std::move(handle), std::move(info));

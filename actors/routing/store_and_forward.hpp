@@ -9,6 +9,7 @@
 #include "actors/links/link_policy.hpp"
 #include "actors/node/context.hpp"
 #include "actors/routing/expiry_clock.hpp"
+#include "actors/routing/fragments.hpp"
 #include "actors/routing/memory_requests.hpp"
 #include "actors/routing/queue_quota.hpp"
 #include "actors/routing/request_ledger.hpp"
@@ -49,6 +50,7 @@ struct store_and_forward_config {
   uint64_t relay_items_max = 10'000;             // carried for one originator, records
   uint64_t relay_bytes_max = uint64_t{64} << 20; // and what waits of them
   uint64_t relay_retry_ms = 60'000; // before a relay that refused something is asked again
+  fragment_limits fragments;
 };
 
 struct store_and_forward_state {
@@ -85,9 +87,10 @@ struct store_and_forward_state {
     bool stalled = false;          // its service could not take the front; `available` wakes it
     uint64_t blocked_until_ms = 0; // refused for now; boot time
     size_t marking = 0;            // steps under way that mark its requests as handed over
-    size_t handed_over = 0;        // to its service, no receipt yet
-    uint64_t latest_ms = 0;        // when the last of its items expires
-    uint64_t demanded_ms = 0;      // a link is asked for until then, boot time; 0: it is not
+    uint64_t large_blocked_until_ms = 0;  // refused for now, what goes in fragments; boot time
+    size_t handed_over = 0;               // to its service, no receipt yet
+    uint64_t latest_ms = 0;               // when the last of its items expires
+    uint64_t demanded_ms = 0;             // a link is asked for until then, boot time; 0: it is not
     std::vector<std::string> demanded_at; // to these addresses
     uint64_t relays_demanded_ms = 0;      // the same for links to these relays
     std::vector<std::string> relays_demanded;
@@ -121,6 +124,7 @@ struct store_and_forward_state {
       = 0;                  // of the last custody, or when something went after nothing; boot time
     uint64_t bytes_max = 0; // the largest under way
     uint64_t confirmed_ms = 0; // when the latest that has custody was sent; boot time
+    outgoing_transfers transfers;
   };
 
   /// Rpcs that others have: the node must be reached for the replies.
@@ -317,6 +321,50 @@ struct store_and_forward_state {
   void died(const transaction_id& id, const std::string& target, std::string_view why,
             uint64_t count = 1);
 
+  // -- large arguments on their way out (store_and_forward_fragments.cpp) -------------------------
+  /// Their counts, at the start.
+  void prepare_fragments();
+  /// Whether something this large may be opened on the link now; else it is tried again.
+  bool may_open_transfer(const queue_ptr& q, link_state& link);
+  void open_transfer(link_state& link, const flight_key& key, const ledger::waiting_item& item);
+  void forget_transfer(link_state& link, const flight_key& key);
+  /// HLD 8.12: how far the peer has it; it goes on from there.
+  void transfer_state(uint64_t link, const fragment_state& x);
+  void pump_fragments(link_state& link);
+  void send_fragment(uint64_t link, const flight_key& key, uint64_t turn, std::string content);
+  void fragment_unreadable(uint64_t link, const flight_key& key, const caf::error& why);
+  /// Nothing large is sent from this queue before `until_ms` (boot time).
+  void block_large(const queue_ptr& q, uint64_t until_ms);
+  void refuse_revoked_transfers();
+
+  // -- large arguments on their way in (store_and_forward_reassembly.cpp) -------------------------
+  void recover_incoming(const std::vector<ledger::partial>& xs);
+  void open_incoming(const link_actor& link, uint64_t number, const envelope_ptr& opening);
+  void may_open_incoming(const std::string& id, ledger::opened what);
+  void take_fragment(const link_actor& link, uint64_t number, argument_fragment x);
+  void keep_piece(incoming_transfer& x, std::string content);
+  void keep_last_piece(incoming_transfer& x, std::string content);
+  void piece_kept(const std::string& id, uint64_t bytes);
+  void piece_failed(const std::string& id, uint64_t bytes);
+  void transfer_complete(const std::string& id, uint64_t bytes, const queue_ptr& q,
+                         const ledger::completed& x);
+  void tell_state(const incoming_transfer& x, uint64_t settled_bytes, bool told);
+  /// Custody or a refusal; the transfer is on no link after it.
+  void tell_custody(incoming_transfer& x, std::optional<refusal> refused);
+  /// Ends it for good; what is stored of it goes.
+  void end_incoming(const std::string& id, const caf::error& why);
+  void erase_incoming(const std::string& id);
+  bool room_for_incoming(const node_uid& peer, uint64_t bytes);
+  void incoming_link_lost(uint64_t link);
+  void judge_incoming();
+  void expire_incoming();
+
+  // -- large arguments in services' hands (store_and_forward_room.cpp) ----------------------------
+  /// False: services have enough of them now; the queue goes on when there is room.
+  bool take_room(const std::string& id, uint64_t bytes, const queue_ptr& q);
+  void give_room(const std::string& id);
+  void pump_waiting_for_room();
+
   // -- time -------------------------------------------------------------------------------------
   uint64_t boot_ms() const { return config.node->time->boot_ms(); }
   void wake();
@@ -382,11 +430,16 @@ struct store_and_forward_state {
   std::map<uint64_t, link_state> links;
   std::map<node_uid, std::map<std::string, uint64_t>> links_by_uid; // by kind
   std::map<caf::actor_addr, uint64_t> links_by_address;
-  std::map<std::string, awaited> awaiting;      // by target
-  std::set<node_uid> relays;                    // peers, perhaps gone, with the claim
-  std::map<node_uid, uint64_t> carried;         // records carried for others, by originator
-  std::map<transaction_id, node_uid> ways_back; // open rpcs that a relay brought
-  std::map<std::string, flight> handed_over;    // to services, by `ids` key
+  std::map<std::string, awaited> awaiting;           // by target
+  std::set<node_uid> relays;                         // peers, perhaps gone, with the claim
+  std::map<node_uid, uint64_t> carried;              // records carried for others, by originator
+  std::map<transaction_id, node_uid> ways_back;      // open rpcs that a relay brought
+  std::map<std::string, flight> handed_over;         // to services, by `ids` key
+  std::map<std::string, incoming_transfer> incoming; // by `ids` key
+  std::set<std::pair<uint64_t, std::string>> incoming_due; // when they expire
+  std::map<std::string, uint64_t> room_taken; // bytes of large arguments handed over, by `ids` key
+  uint64_t room_taken_bytes = 0;
+  std::set<std::string> waiting_for_room; // queues
   struct {
     metrics::counter* accepted = nullptr;
     metrics::counter* refused = nullptr;
@@ -404,6 +457,13 @@ struct store_and_forward_state {
     metrics::counter* carried = nullptr;
     metrics::counter* carried_dropped = nullptr;
     metrics::counter* entrusted = nullptr;
+    metrics::counter* fragments_sent = nullptr;
+    metrics::counter* fragments_received = nullptr;
+    metrics::counter* fragments_refused = nullptr;
+    metrics::counter* fragments_resumed = nullptr;
+    metrics::counter* fragments_mismatched = nullptr;
+    metrics::gauge* fragments_partial = nullptr;
+    metrics::gauge* fragments_partial_bytes = nullptr;
     metrics::gauge* waiting = nullptr;
     metrics::gauge* waiting_bytes = nullptr;
     metrics::gauge* dead_letters_listed = nullptr;

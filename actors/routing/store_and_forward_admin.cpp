@@ -2,6 +2,7 @@
 //
 // Bounds of the queues, dead letters, and what administrators ask of both.
 
+#include "actors/routing/ledger_pieces.hpp"
 #include "actors/routing/queue_listing.hpp"
 #include "actors/routing/store_and_forward.hpp"
 #include "messages/name.hpp"
@@ -379,6 +380,8 @@ caf::result<queue_answer> store_and_forward_state::requeue(const transaction_id&
       if (!*x || (*x)->state() != storage::DEAD)
         continue;
       auto content = ledger::content(t, **x);
+      if (content && key.back() == 'o') // the new request is made of it
+        content = ledger::with_arguments(t, (*x)->record(), *content);
       if (!content)
         return std::move(content.error());
       (key.back() == 'o' ? found->made_here : found->content) = *content;
@@ -410,7 +413,7 @@ caf::result<queue_answer> store_and_forward_state::requeue(const transaction_id&
         counts.dead_letters_listed->set(double(--dead));
       note_due((*revived)->header.expires_ms);
       config.node->record(id, 6, false, "requeued by an administrator");
-      entered(q, {found->at, key, *revived, std::nullopt, (*revived)->size(), false});
+      entered(q, ledger::item_of(found->at, key, *revived));
       pump(q);
       json::writer out;
       out.begin_object().member("transaction_id", to_string(id)).end_object();

@@ -136,11 +136,13 @@ void store_and_forward_state::carry(const link_actor& link, const batch& request
   std::set<std::string> refused_channels;
   for (auto& content : requests) {
     auto& header = content->header;
-    if (header.in_memory()) {
-      out->refused.push_back({header.id, false,
-                              caf::make_error(ec::refused, std::string{"relays keep no request in "
-                                                                       "memory only"}),
-                              true, 0});
+    if (header.in_memory() || content->is_opening()) {
+      out->refused.push_back(
+        {header.id, false,
+         header.in_memory()
+           ? caf::make_error(ec::refused, std::string{"relays keep no request in memory only"})
+           : caf::make_error(ec::too_large, std::string{"relays carry only what is in one piece"}),
+         true, 0});
       continue;
     }
     auto q = carried_queue(header);

@@ -179,6 +179,7 @@ void store_and_forward_state::link_down(uint64_t id) {
   auto lost = std::move(i->second);
   links.erase(i);
   links_by_address.erase(lost.handle->address());
+  incoming_link_lost(id);
   auto& peer = lost.info.peer;
   auto known = links_by_uid.find(peer.uid);
   if (known != links_by_uid.end()) {
@@ -189,7 +190,7 @@ void store_and_forward_state::link_down(uint64_t id) {
   // 14.1: a link error queues what was on its way again.
   for (auto& [key, x] : lost.in_flight) {
     landed(*x.queue, *x.item.content);
-    if (!key.second)
+    if (!key.second && !lost.transfers.is_incomplete(key))
       sent_before.insert(x.item.id);
     put_back(x.queue, std::move(x.item));
   }
@@ -227,6 +228,7 @@ void store_and_forward_state::credit(uint64_t id, const credit_grant& x) {
     return;
   i->second.credit_envelopes += x.envelopes;
   i->second.credit_bytes += x.bytes;
+  pump_fragments(i->second);
   bool first = i->second.credit_envelopes == x.envelopes;
   if (!first && !std::exchange(i->second.starved, false))
     return;
@@ -242,6 +244,7 @@ store_and_forward_state::take_in_flight(link_state& link, const flight_key& key)
     return std::nullopt;
   auto result = std::move(i->second);
   link.in_flight.erase(i);
+  forget_transfer(link, key);
   if (link.in_flight.empty())
     link.bytes_max = 0;
   landed(*result.queue, *result.item.content);
@@ -270,7 +273,8 @@ bool store_and_forward_state::may_have_left(const std::string& key) const {
     return true;
   auto id = ledger::id_of(key);
   return std::any_of(links.begin(), links.end(), [&](auto& x) {
-    return x.second.in_flight.count({id, false}) != 0;
+    return x.second.in_flight.count({id, false}) != 0
+           && !x.second.transfers.is_incomplete({id, false});
   });
 }
 
@@ -304,7 +308,7 @@ void store_and_forward_state::check_custody() {
     auto due = link.progress_ms + config.custody_ms_max + link.bytes_max;
     // What later ones have overtaken was lost on its way, on a link that may lose something.
     for (auto& [key, x] : link.in_flight)
-      if (x.sent_ms < link.confirmed_ms)
+      if (x.sent_ms < link.confirmed_ms && !link.transfers.find(key))
         due = std::min(due, x.sent_ms + 2 * config.custody_ms_max);
     if (due > now) {
       link.watched = true;
@@ -347,6 +351,7 @@ void store_and_forward_state::custody(uint64_t id, const custody_report& x) {
   for (auto& refused : x.refused)
     if (auto flown = take_in_flight(i->second, {refused.id, refused.reply}))
       refused_by_peer(std::move(*flown), refused);
+  pump_fragments(i->second);
   for (auto& q : touched) {
     pump(q);
     if (q->carrier && q->items == 0)

@@ -86,6 +86,9 @@ caf::error store_and_forward_state::check_in_memory(const request_header& x) con
   if (x.expires_ms - x.created_ms > memory_ttl_ms_max)
     return refuse("durability none lives " + std::to_string(memory_ttl_ms_max / 1'000)
                   + " s at most");
+  if (x.arguments_length > fragment_bytes_max)
+    return caf::make_error(ec::too_large, "durability none has arguments of at most "
+                                            + std::to_string(fragment_bytes_max) + " bytes");
   if (x.expires_ms <= config.memory->forgotten_until_ms())
     return caf::make_error(ec::timeout, std::string{"its time was up"});
   if (x.created_ms < config.memory->started_ms())

@@ -114,6 +114,14 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
         continue;
       }
     }
+    if (content->is_opening()) {
+      if (!header.is_reply())
+        settle(q, content->size());
+      if (!channel.empty())
+        refused_channels.insert(std::move(channel)); // until it is whole
+      open_incoming(link, number, content);
+      continue;
+    }
     auto ref = reference(q);
     bool dispatch = false;
     auto service = table->local.find(table->find_local(header.target));
@@ -130,7 +138,9 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
   }
   auto report_refused = std::make_shared<custody_report>(std::move(refused));
   if (xs->empty()) {
-    self->send(link, atom::custody_v, std::move(*report_refused));
+    auto& told = *report_refused;
+    if (x.empty() || !told.refused.empty() || !told.accepted.empty()) // else all open transfers
+      self->send(link, atom::custody_v, std::move(*report_refused));
     return;
   }
   auto step = [xs](transaction& t) -> caf::error {
@@ -162,15 +172,11 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
         announce_outcome(e.queue, std::move(item));
         continue;
       }
-      ledger::waiting_item item{at,
-                                ledger::inbound_key(header.id),
-                                e.content,
-                                std::nullopt,
-                                e.content->size(),
-                                header.in_memory()};
+      auto item = ledger::item_of(at, ledger::inbound_key(header.id), e.content);
       if (e.received == ledger::received::dispatched || e.received == ledger::received::stored)
         note_way_back(*e.content);
       if (e.received == ledger::received::dispatched) {
+        item.content = e.content; // whole
         dispatched[e.queue].push_back(std::move(item));
       } else if (e.received == ledger::received::stored) {
         entered(e.queue, std::move(item));
@@ -212,6 +218,19 @@ std::string store_and_forward_state::status() const {
   }
   out.end_array();
   out.member("handed_over", uint64_t{handed_over.size()});
+  uint64_t durable = 0;
+  uint64_t sending = 0;
+  for (auto& [id, x] : incoming)
+    durable += x.kept.bytes;
+  for (auto& [number, link] : links)
+    sending += link.transfers.size();
+  out.key("fragments").begin_object();
+  out.member("sending", sending).member("receiving", uint64_t{incoming.size()});
+  out.member("received_bytes", durable);
+  out.member("whole_bytes", static_cast<uint64_t>(counts.fragments_partial_bytes->value()));
+  out.member("resumed", counts.fragments_resumed->value());
+  out.member("refused", counts.fragments_refused->value());
+  out.member("mismatched", counts.fragments_mismatched->value()).end_object();
   out.member("accepted", counts.accepted->value());
   out.member("transmitted", counts.transmitted->value());
   out.member("received", counts.received->value());

@@ -6,6 +6,7 @@
 #include "actors/routing/store_and_forward.hpp"
 #include "messages/name.hpp"
 #include "messages/wire/batch.hpp"
+#include "messages/wire/fragment.hpp"
 #include "messages/wire/frame.hpp"
 #include "runtime/json/json.hpp"
 #include "runtime/observe/log.hpp"
@@ -258,10 +259,12 @@ void store_and_forward_state::transmit(const queue_ptr& q, const next_hop& next,
   batch going;
   auto now = boot_ms();
   // What travels in one frame is kept or refused together and cannot overtake.
-  wire::frame_filler frame{
-    std::min<uint64_t>(link.info.peer.frame_bytes_max, wire::frame_bytes_max_default)};
+  auto frame_max
+    = std::min<uint64_t>(link.info.peer.frame_bytes_max, wire::frame_bytes_max_default);
+  wire::frame_filler frame{frame_max};
   // Of the frame being filled; the peer keeps what is in memory apart from the rest.
   std::map<std::string, bool> channels;
+  std::set<std::string> held_back; // channels with something large that cannot go now
   for (auto i = q->loaded.begin(); i != q->loaded.end() && going.size() < transmit_items_max;) {
     auto& item = i->second;
     if (!item.content || item.at.priority > priority_max)
@@ -271,24 +274,35 @@ void store_and_forward_state::transmit(const queue_ptr& q, const next_hop& next,
       continue;
     }
     auto channel = channel_of(*item.content);
-    bool next_frame = frame.begins(*item.content);
+    bool large = wire::needs_fragments(*item.content, frame_max);
+    auto content = large && !item.content->is_opening() ? opening_of(*item.content) : item.content;
+    auto weight = large ? content->header_bytes.size() : item.bytes;
+    bool next_frame = frame.begins(*content);
     auto before = next_frame ? channels.end() : channels.find(channel);
-    bool together = before != channels.end() && before->second == item.in_memory;
-    if (!channel.empty() && q->channels.count(channel) && !together) {
+    // What follows something large would overtake its fragments.
+    bool together = before != channels.end() && before->second == item.in_memory && !large;
+    if (!channel.empty()
+        && (held_back.count(channel) || (q->channels.count(channel) && !together))) {
       ++i; // its turn comes with the custody of those before it
       continue;
     }
-    if (link.credit_envelopes == 0 || item.bytes > link.credit_bytes) {
+    if (large && !may_open_transfer(q, link)) {
+      if (!channel.empty())
+        held_back.insert(channel);
+      ++i;
+      continue;
+    }
+    if (link.credit_envelopes == 0 || weight > link.credit_bytes) {
       link.starved = true;
       break;
     }
     if (next_frame)
       channels.clear();
-    frame.add(*item.content);
-    auto& header = item.content->header;
+    frame.add(*content);
+    auto& header = content->header;
     --link.credit_envelopes;
-    link.credit_bytes -= item.bytes;
-    going.push_back(on_its_way(item, next));
+    link.credit_bytes -= weight;
+    going.push_back(large ? content : on_its_way(item, next));
     q->in_flight.insert(item.at);
     config.node->record(header.id, 11, header.is_reply(), "transmit");
     auto key = std::pair{header.id, header.is_reply()};
@@ -296,12 +310,17 @@ void store_and_forward_state::transmit(const queue_ptr& q, const next_hop& next,
     take_in_flight(link, key); // there is none; a count that is off would close the link
     if (link.in_flight.empty())
       link.progress_ms = now;
-    link.bytes_max = std::max<uint64_t>(link.bytes_max, item.bytes);
+    link.bytes_max = std::max<uint64_t>(link.bytes_max, large ? fragment_bytes_max : item.bytes);
+    if (large)
+      open_transfer(link, key, item);
     link.in_flight[key]
       = {q, std::move(item), next.relay ? std::optional{link.info.peer.uid} : std::nullopt, now};
     if (!channel.empty()) {
       ++q->channels[channel];
-      channels.emplace(channel, in_memory);
+      if (large)
+        channels.erase(channel);
+      else
+        channels.emplace(channel, in_memory);
     }
     i = q->loaded.erase(i);
   }
@@ -322,6 +341,12 @@ void store_and_forward_state::refused_by_peer(flight x, const refusal& why) {
     return;
   }
   config.node->record(why.id, 11, why.reply, "refused: " + describe(why.reason));
+  if (!why.permanent && is_large(*item.content)) {
+    // What is small need not wait for the room that this needs.
+    block_large(queue, boot_ms() + std::max<uint64_t>(why.retry_after_ms, config.retry_ms));
+    put_back(queue, std::move(item));
+    return;
+  }
   if (!why.permanent) {
     block(queue, boot_ms() + std::max<uint64_t>(why.retry_after_ms, config.retry_ms));
     refused_for_now(std::move(x), why);
@@ -425,6 +450,8 @@ void store_and_forward_state::dispatch(const queue_ptr& q) {
   while (!q->loaded.empty() && q->handed_over + requests.size() < config.local_in_flight_max
          && requests.size() < transmit_items_max) {
     auto i = q->loaded.begin();
+    if (i->second.content && !take_room(i->second.id, i->second.large_bytes, q))
+      break;
     q->in_flight.insert(i->first);
     auto& where = i->second.content ? requests : outcomes;
     where.push_back(std::move(i->second));
@@ -447,10 +474,20 @@ void store_and_forward_state::dispatch_marked(const queue_ptr& q,
     for (size_t i = 0; i < shared->size(); ++i) {
       if ((*shared)[i].in_memory != in_memory)
         continue;
-      auto marked = ledger::dispatch(t, (*shared)[i].id, idempotent);
+      auto& item = (*shared)[i];
+      auto marked = ledger::dispatch(t, item.id, idempotent);
       if (!marked)
         return std::move(marked.error());
       (*kept)[i] = *marked;
+      if (!*marked || !item.content->is_opening())
+        continue;
+      auto whole = ledger::with_arguments(t, item.at.seq, item.content);
+      if (!whole && code_of(whole.error()) != ec::malformed)
+        return std::move(whole.error());
+      if (whole)
+        item.content = std::move(*whole);
+      else // damaged on disk: never handed over, its time ends it
+        (*kept)[i] = false;
     }
     return {};
   };
@@ -464,6 +501,8 @@ void store_and_forward_state::dispatch_marked(const queue_ptr& q,
       left(q, item);
       if ((*kept)[i])
         going.push_back(std::move(item));
+      else
+        give_room(item.id);
     }
     hand_over(q, std::move(going));
     pump(q);
@@ -471,8 +510,10 @@ void store_and_forward_state::dispatch_marked(const queue_ptr& q,
   auto failed = [this, q, shared](const caf::error&) {
     --q->marking;
     block(q, boot_ms() + config.retry_ms);
-    for (auto& item : *shared)
-      put_back(q, std::move(item));
+    for (auto& item : *shared) {
+      give_room(item.id);
+      put_back(q, ledger::item_of(item.at, item.id, item.content));
+    }
   };
   // What is in memory only needs no commit, but must not overtake what does.
   bool durable = q->marking > 0 || std::any_of(shared->begin(), shared->end(), [](auto& item) {
@@ -492,6 +533,7 @@ store_and_forward_state::take_handed_over(const std::string& id) {
     return std::nullopt;
   auto result = std::move(i->second);
   handed_over.erase(i);
+  give_room(id);
   --result.queue->handed_over;
   if (result.queue->items == 0)
     may_forget(*result.queue);
@@ -504,6 +546,7 @@ void store_and_forward_state::hand_over(const queue_ptr& q,
   for (auto& item : items) {
     config.node->record(item.content->header.id, 14, false, "forward to service edge");
     going.push_back(item.content);
+    item = ledger::item_of(item.at, std::move(item.id), item.content); // without large arguments
     auto key = item.id;
     if (handed_over.emplace(key, flight{q, std::move(item)}).second)
       ++q->handed_over;
@@ -514,6 +557,10 @@ void store_and_forward_state::hand_over(const queue_ptr& q,
 }
 
 void store_and_forward_state::announce_outcome(const queue_ptr& q, ledger::waiting_item item) {
+  if (!take_room(item.id, item.large_bytes, q)) {
+    put_back(q, std::move(item));
+    return;
+  }
   q->loaded.erase(item.at);
   q->in_flight.insert(item.at);
   auto key = item.id;

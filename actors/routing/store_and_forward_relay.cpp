@@ -8,6 +8,7 @@
 #include "actors/routing/arrival_check.hpp"
 #include "actors/routing/store_and_forward.hpp"
 #include "messages/name.hpp"
+#include "messages/wire/fragment.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <algorithm>
@@ -152,10 +153,10 @@ bool store_and_forward_state::may_go(const waiting_queue& q, const ledger::waiti
   if (!next.relay)
     return !ordered || q.reply_to || q.carrier || q.carried_for
            || !entrusted_waits(q.target, std::nullopt);
+  if (item.in_memory || wire::needs_fragments(*item.content, next.link->info.peer.frame_bytes_max))
+    return false; // a relay keeps nothing in memory only, and takes only what comes in one piece
   if (q.reply_to)
     return q.unwanted.count(item.at) == 0;
-  if (item.in_memory)
-    return false; // a relay keeps nothing in memory only
   auto& route = item.content->route;
   auto& uid = next.link->info.peer.uid;
   if (std::find(route.begin(), route.end(), uid) != route.end()

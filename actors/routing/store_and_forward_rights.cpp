@@ -23,8 +23,12 @@ void store_and_forward_state::rights_shrank() {
   auto rights = config.node->rights->load();
   own_revoked = std::any_of(rights->own.begin(), rights->own.end(),
                             [&](auto& x) { return rights->revoked(*x); });
+  when_ready([this] { judge_incoming(); });
   if (own_revoked)
-    when_ready([this] { pump_all(); });
+    when_ready([this] {
+      refuse_revoked_transfers();
+      pump_all();
+    });
 }
 
 void store_and_forward_state::refuse_revoked(const queue_ptr& q) {

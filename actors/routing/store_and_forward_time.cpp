@@ -33,12 +33,16 @@ void store_and_forward_state::wake() {
     auto [until, name] = *blocked.begin();
     blocked.erase(blocked.begin());
     auto q = queues.find(name);
-    if (q == queues.end() || q->second->blocked_until_ms != until)
+    if (q == queues.end())
       continue;
-    q->second->blocked_until_ms = 0;
+    bool all = q->second->blocked_until_ms == until;
+    if (!all && q->second->large_blocked_until_ms != until)
+      continue;
+    (all ? q->second->blocked_until_ms : q->second->large_blocked_until_ms) = 0;
     pump(queue_ptr{q->second});
   }
   check_custody();
+  expire_incoming();
   if (forget_ms != 0 && forget_ms <= now)
     forget_idle();
   if (next_due_ms != 0 && next_due_ms <= after && expire_again_ms <= now)
@@ -61,6 +65,11 @@ void store_and_forward_state::arm() {
   if (memory_due_ms != 0 && ready) {
     auto own = clock->now_ms();
     next = std::min(next, now + (memory_due_ms > own ? memory_due_ms - own : 0));
+  }
+  if (!incoming_due.empty() && ready) {
+    auto own = clock->now_ms();
+    auto due = incoming_due.begin()->first;
+    next = std::min(next, now + (due > own ? due - own : 0));
   }
   if (!blocked.empty())
     next = std::min(next, blocked.begin()->first);
@@ -232,6 +241,7 @@ void store_and_forward_state::expire(const std::vector<due_request>& xs, bool in
         announce_outcome(x.source, std::move(outcome));
       }
     }
+    pump_waiting_for_room();
     if (in_memory)
       memory_due_ms = next->value_or(0);
     else

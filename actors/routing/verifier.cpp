@@ -4,6 +4,7 @@
 
 #include "actors/routing/arrival_check.hpp"
 #include "messages/wire/batch.hpp"
+#include "messages/wire/frame.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <algorithm>
@@ -17,7 +18,7 @@ void verifier_state::refuse(const link_actor& link, const caf::error& why) {
 
 void verifier_state::verify(const link_actor& link, uint64_t number, const peer_identity& peer,
                             std::string bytes) {
-  auto decoded = wire::decode_batch(bytes, config.arguments_bytes_max);
+  auto decoded = wire::decode_batch(bytes, wire::frame_bytes_max_default);
   if (!decoded) {
     refuse(link, decoded.error());
     return;
@@ -45,7 +46,13 @@ void verifier_state::verify(const link_actor& link, uint64_t number, const peer_
   std::vector<size_t> indices; // of the good ones
   for (size_t i = 0; i < decoded->items.size(); ++i) {
     auto& x = decoded->items[i];
-    if (auto err = check(*x)) {
+    auto err = check(*x);
+    if (!err && x->header.arguments_length > config.arguments_bytes_max)
+      err = caf::make_error(
+        ec::too_large, "arguments of " + std::to_string(x->header.arguments_length)
+                         + " bytes, this node takes " + std::to_string(config.arguments_bytes_max)
+                         + " ([limits] request_bytes)");
+    if (err) {
       refuse_item(x->header, std::move(err), true);
     } else {
       good.push_back(x);

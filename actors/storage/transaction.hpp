@@ -32,14 +32,16 @@ enum class table : uint8_t {
   dead,          // dead letters, in order of time
   subscriptions, // to metrics, by service
   retained,      // metrics that outlive a restart
+  pieces,        // large arguments, piece by piece
+  partials,      // large requests and replies that are on their way here
 };
 
 /// The names of the tables in LMDB, in the order of `table`.
-inline constexpr std::array<const char*, 12> table_names = {
-  "meta",       "records", "ids",         "queue", "due",           "names",
-  "dispatched", "nodes",   "known_nodes", "dead",  "subscriptions", "retained",
+inline constexpr std::array<const char*, 14> table_names = {
+  "meta",  "records",     "ids",  "queue",         "due",      "names",  "dispatched",
+  "nodes", "known_nodes", "dead", "subscriptions", "retained", "pieces", "partials",
 };
-static_assert(table_names.size() == static_cast<size_t>(table::retained) + 1);
+static_assert(table_names.size() == static_cast<size_t>(table::partials) + 1);
 
 inline const char* to_string(table x) {
   auto i = static_cast<size_t>(x);

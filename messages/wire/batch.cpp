@@ -69,12 +69,14 @@ void append_one(std::string& out, batch::const_iterator first, batch::const_iter
 const char* broken_rule(const Item& item, const request_header& header, const Batch& message) {
   if (header.credential_hash != message.credential_hash())
     return "a header that names another credential than its batch";
+  if (item.salt().size() != 16)
+    return "a salt that has not 16 bytes";
+  if (item.arguments().empty() && header.arguments_length > 0)
+    return nullptr; // they follow in fragments
   if (header.arguments_length != item.arguments().size())
     return "arguments of another length than their header says";
   if (crypto::view(crypto::sha256(item.arguments())) != header.arguments_sha256)
     return "arguments that do not match the hash in their header";
-  if (item.salt().size() != 16)
-    return "a salt that has not 16 bytes";
   return nullptr;
 }
 
@@ -125,7 +127,8 @@ const char* broken_rule(const Batch& x) {
 } // namespace
 
 size_t frame_bytes_of(const envelope& x) {
-  return frame_overhead + item_overhead + x.size() + 36 * x.proof.path.size() + 18 * x.route.size();
+  return frame_overhead + item_overhead + x.header_bytes.size() + x.arguments.size()
+         + 36 * x.proof.path.size() + 18 * x.route.size();
 }
 
 bool frame_filler::begins(const envelope& x) const {

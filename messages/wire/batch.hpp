@@ -39,8 +39,9 @@ void append_batch_frames(std::string& out, const batch& envelopes, size_t frame_
 /// Bytes an envelope needs in a frame of its own, at most.
 size_t frame_bytes_of(const envelope& x);
 
-/// A Batch taken apart: every header is canonical, lengths and hashes of arguments agree and all
-/// name the batch's credential. The signature is not verified yet.
+/// A Batch taken apart: every header is canonical, lengths and hashes of arguments agree (but of
+/// those that follow in fragments) and all name the batch's credential. The signature is not
+/// verified yet.
 struct decoded_batch {
   batch_root_ptr root;
   batch items;

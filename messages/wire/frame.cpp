@@ -66,11 +66,6 @@ caf::error check_batch(std::string_view bytes, const frame_limits& limits) {
   return {};
 }
 
-/// Numbers this node knows; those between belong to frames it does not take.
-bool is_known(size_t number) {
-  return number <= Frame::kMetricValues || number == Frame::kRelayedAnnounce;
-}
-
 caf::error check_relayed(std::string_view bytes, const frame_limits& limits) {
   if (auto err = check_list(bytes, 2, limits.announce_entries_max, "relayed services"))
     return err;
@@ -133,8 +128,8 @@ expected<std::optional<std::string_view>> frame_reader::next() {
 caf::error check_frame(std::string_view bytes, const frame_limits& limits) {
   field_scanner scanner{bytes};
   auto content = scanner.next();
-  if (!content || content->wire_type != 2 || !is_known(content->number) || scanner.next()
-      || scanner.failed())
+  if (!content || content->wire_type != 2 || content->number > Frame::kRelayedAnnounce
+      || scanner.next() || scanner.failed())
     return malformed("a frame without exactly one known content");
   switch (content->number) {
     case Frame::kAuthorize:

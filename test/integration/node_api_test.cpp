@@ -108,7 +108,7 @@ TEST_CASE_FIXTURE(fixture, "texts beyond the limits") {
         == "limit_exceeded");
   CHECK(post(std::string(size_t{13} << 20, ' ')).status == 413);
   CHECK(code_of_invoke(R"("rpc:jlr.com/cloud/media_server/x")",
-                       "\"" + std::string(1'000'000, 'x') + "\"")
+                       "\"" + std::string(9'000'000, 'x') + "\"")
         == "too_large");
 }
 

@@ -19,7 +19,7 @@ namespace rvi::test {
 namespace {
 
 constexpr milliseconds turn{50};
-constexpr json::limits text_limits{size_t{16} << 20, 64, 1'000'000};
+constexpr json::limits text_limits{size_t{80} << 20, 64, 1'000'000};
 
 milliseconds left_until(std::chrono::steady_clock::time_point deadline) {
   auto rest = std::chrono::duration_cast<milliseconds>(deadline - std::chrono::steady_clock::now());
@@ -76,7 +76,9 @@ bool service_client::connect() {
     disconnect();
     return false;
   }
-  codec_ = http::websocket_client{};
+  http::limits bounds;
+  bounds.message_bytes_max = text_limits.bytes_max;
+  codec_ = http::websocket_client{bounds};
   auto hello = codec_.handshake("localhost", "/");
   (void)!::send(fd_, hello.data(), hello.size(), MSG_NOSIGNAL);
   auto deadline = std::chrono::steady_clock::now() + node_patience;

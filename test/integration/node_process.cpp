@@ -168,6 +168,15 @@ void node_process::start() {
   }
 }
 
+uint64_t node_process::anonymous_bytes() const {
+  std::ifstream in{"/proc/" + std::to_string(pid_) + "/status"};
+  std::string line;
+  while (std::getline(in, line))
+    if (line.starts_with("RssAnon:"))
+      return std::strtoull(line.c_str() + 8, nullptr, 10) << 10;
+  return 0;
+}
+
 bool node_process::running() {
   return pid_ != -1 && !wait_exit(milliseconds{0});
 }

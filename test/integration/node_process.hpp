@@ -78,6 +78,8 @@ public:
   /// Starts the process and waits until its service API takes connections.
   void start();
   bool running();
+  /// Anonymous memory of the process now, in bytes.
+  uint64_t anonymous_bytes() const;
   /// SIGKILL, and gone when it returns.
   void kill();
   void signal(int number);

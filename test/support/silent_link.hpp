@@ -18,6 +18,8 @@ namespace test {
 /// What a session is told; an empty one is not listened to.
 struct link_listener {
   std::function<void(const rvi::batch&)> transmit;
+  std::function<void(const rvi::argument_fragment&)> fragment;
+  std::function<void(const rvi::fragment_state&)> state;
   std::function<void(const rvi::custody_report&)> custody;
   std::function<void(bool full, const std::vector<rvi::announce_entry>&)> announce;
   std::function<void(const std::vector<std::string>&)> available;
@@ -39,7 +41,9 @@ silent_link(rvi::link_actor::pointer, const link_listener& to) {
   };
   return {
     [=](atom::transmit, const batch& x) { tell(to.transmit, x); },
+    [=](atom::transmit, const argument_fragment& x) { tell(to.fragment, x); },
     [=](atom::custody, const custody_report& x) { tell(to.custody, x); },
+    [=](atom::fragment, const fragment_state& x) { tell(to.state, x); },
     [](atom::introduce, const std::string&, const std::string&) {},
     [](atom::admit, const peer_identity&) {},
     [=](atom::announce, bool full, const std::vector<announce_entry>& xs) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// A store and forward that keeps nothing: a test sets what it wants to hear of, the rest is dropped.
+// A store and forward that keeps nothing: a test sets what it wants to hear of, the rest is
+// dropped.
 
 #pragma once
 
@@ -16,8 +17,8 @@
 namespace test {
 
 struct store_and_forward_listener {
-  std::function<void(uint64_t link, const rvi::batch&, const rvi::custody_report& refused)>
-    received = {};
+  std::function<void(uint64_t link, const rvi::batch&, const rvi::custody_report& refused)> received
+    = {};
   std::function<void(const rvi::link_info&)> link_up = {};
   std::function<void(uint64_t link)> link_down = {};
 };
@@ -36,6 +37,8 @@ silent_store_and_forward(rvi::store_and_forward_actor::pointer,
     [=](atom::received, const link_actor&, uint64_t link, const batch& x,
         const custody_report& refused) { tell(to.received, link, x, refused); },
     [](atom::custody, uint64_t, const custody_report&) {},
+    [](atom::fragment, const link_actor&, uint64_t, const argument_fragment&) {},
+    [](atom::fragment, uint64_t, const fragment_state&) {},
     [](atom::credit, uint64_t, const credit_grant&) {},
     [=](atom::link_up, const link_actor&, const link_info& x) { tell(to.link_up, x); },
     [=](atom::link_down, uint64_t link) { tell(to.link_down, link); },

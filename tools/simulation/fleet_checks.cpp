@@ -146,7 +146,9 @@ void fleet::judge(size_t node, const envelope& x) {
   }
   ++book_.total.verified;
   auto raw = travelled != raw_requests_.end() ? travelled->second : raw_form(x);
-  for (auto& relay : x.route) // whoever brought it here
+  if (raw.arguments.empty())
+    raw.arguments = x.arguments; // they came in fragments; their hash is in the header
+  for (auto& relay : x.route)    // whoever brought it here
     raw.route.emplace_back(crypto::view(relay));
   belief.relay_credentials = relay_texts_;
   book_.total.relayed += x.route.empty() ? 0 : 1;

@@ -61,6 +61,11 @@ std::string describe(const wire::Frame& x) {
       return describe(x.custody());
     case wire::Frame::kCredit:
       return "credit for " + std::to_string(x.credit().envelopes());
+    case wire::Frame::kFragment:
+      return "fragment at " + std::to_string(x.fragment().offset()) + " of "
+             + std::to_string(x.fragment().content().size()) + " bytes";
+    case wire::Frame::kFragmentState:
+      return "fragments kept up to " + std::to_string(x.fragment_state().offset());
     case wire::Frame::kNeedCredential:
       return "needs a credential";
     case wire::Frame::kCredentialChain:

@@ -47,7 +47,7 @@ void simulated_node::make_environment() {
   auto& config = env_->config;
   config.name = address;
   config.role = group.role;
-  config.request_bytes_max = 1 << 20;
+  config.request_bytes_max = 8 << 20;
   config.queue_items_max = fleet_.plan->queue_items_max;
   config.queue_bytes_max = group.store_bytes_max;
   config.relay_items_max = fleet_.plan->queue_items_max;

@@ -187,11 +187,53 @@ TEST_CASE_FIXTURE(fixture, "credentials nobody asked for end the session") {
   }
 }
 
+TEST_CASE_FIXTURE(fixture, "fragments use credit and give it back piece by piece") {
+  wire::Frame fragment;
+  fragment.mutable_fragment()->set_transaction_id(std::string(28, 'i'));
+  fragment.mutable_fragment()->set_content(std::string(2'000, 'x'));
+  CHECK(feed(fragment) == ec::unauthorized); // not before the session is up
+  session.emplace(limits);
+  bring_up();
+  REQUIRE(feed(fragment) == ec::none);
+  REQUIRE(feed(fragment) == ec::none);
+  auto taken = take<peer_fragment>();
+  REQUIRE(taken);
+  CHECK(taken->content.content.size() == 2'000);
+  SUBCASE("more than was granted ends the session") {
+    CHECK(feed(fragment) == ec::limit_exceeded);
+  }
+  SUBCASE("so do batches beside them") {
+    CHECK(feed(batch_of(1)) == ec::limit_exceeded);
+  }
+  SUBCASE("what is settled may come again") {
+    session->fragment({taken->content.id, false, 2'000, 2'000, true});
+    wire::frame_reader reader{1 << 20};
+    reader.append(session->take_output());
+    wire::Frame frame;
+    REQUIRE_FALSE(wire::parse_frame(**reader.next(), {}, frame));
+    CHECK(frame.fragment_state().offset() == 2'000);
+    REQUIRE_FALSE(wire::parse_frame(**reader.next(), {}, frame));
+    CHECK(frame.credit().bytes() == 2'000);
+    CHECK(frame.credit().envelopes() == 0);
+    CHECK(feed(fragment) == ec::none);
+    CHECK(feed(fragment) == ec::limit_exceeded);
+  }
+  SUBCASE("no more is given back than was used") {
+    session->fragment({taken->content.id, false, 2'000, 1 << 20, false});
+    wire::Frame frame;
+    REQUIRE_FALSE(wire::parse_frame(session->take_output().substr(4), {}, frame));
+    CHECK(frame.credit().bytes() == 4'000);
+  }
+}
+
 TEST_CASE_FIXTURE(fixture, "frames for later versions end the session politely") {
   bring_up();
   wire::Frame x;
-  SUBCASE("fragment") {
+  SUBCASE("fragment of nothing") {
     x.mutable_fragment();
+  }
+  SUBCASE("state of nothing") {
+    x.mutable_fragment_state();
   }
   SUBCASE("release") {
     x.mutable_release();

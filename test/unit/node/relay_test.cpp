@@ -454,4 +454,32 @@ TEST_CASE_FIXTURE(fixture, "a configured route to a relay is as good") {
   CHECK(outcome() == "ok");
 }
 
+TEST_CASE_FIXTURE(fixture, "what travels in fragments waits for the owner itself") {
+  start_all();
+  meet(cloud, phone);
+  auto large = '"' + std::string(2 * fragment_bytes_max, 'q') + '"';
+  cloud.invoke("control", open_door, large, 24 * hour_ms);
+  pass(1'000);
+  CHECK(count(phone, "rvi_relayed_total") == 0);
+  auto small = ask();
+  CHECK(count(phone, "rvi_relayed_total") == 1);
+  meet(phone, vehicle);
+  REQUIRE(runs() == 1);
+  CHECK(vehicle.services->invoked[0].content->header.id == small);
+  SUBCASE("a request") {
+    answer();
+    meet(cloud, vehicle);
+    REQUIRE(runs() == 2);
+    CHECK(vehicle.services->invoked[1].content->arguments == large);
+  }
+  SUBCASE("a reply") {
+    vehicle.reply(small, large);
+    pass(10'000);
+    CHECK(outcomes() == 0);
+    meet(cloud, vehicle);
+    REQUIRE(outcomes() == 1);
+    CHECK(cloud.services->outcomes[0].notice.arguments == large);
+  }
+}
+
 TEST_SUITE_END();

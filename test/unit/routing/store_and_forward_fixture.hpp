@@ -58,6 +58,8 @@ struct session {
   batch sent;
   std::vector<custody_report> custody;
   std::vector<std::string> closed; // why
+  std::vector<argument_fragment> fragments;
+  std::vector<fragment_state> states;
 };
 using session_ptr = std::shared_ptr<session>;
 
@@ -65,6 +67,8 @@ test::link_listener told_of(const session_ptr& to) {
   test::link_listener x;
   x.transmit = [to](const batch& xs) { to->sent.insert(to->sent.end(), xs.begin(), xs.end()); };
   x.custody = [to](const custody_report& report) { to->custody.push_back(report); };
+  x.fragment = [to](const argument_fragment& f) { to->fragments.push_back(f); };
+  x.state = [to](const fragment_state& state) { to->states.push_back(state); };
   x.close = [to](const std::string& reason, const std::string& detail) {
     to->closed.push_back(reason + ": " + detail);
   };
@@ -134,7 +138,9 @@ struct fixture : test::world {
     info.peer.node_address = known->address;
     info.peer.frame_bytes_max = 1 << 20;
     self->send(queue, atom::link_up_v, x->handle, info);
-    grant(x, credit);
+    if (credit > 0)
+      grant(x, credit);
+    settle();
     return x;
   }
 
