@@ -79,7 +79,8 @@ void authorization_state::settle(unsigned_item& item, authorized result) {
 void authorization_state::sign_queued() {
   if (signing > 0 || queued.empty())
     return;
-  std::map<credential_ptr, tree_items> trees;
+  auto by_hash = [](const credential_ptr& a, const credential_ptr& b) { return a->hash < b->hash; };
+  std::map<credential_ptr, tree_items, decltype(by_hash)> trees{by_hash};
   std::vector<std::pair<credential_ptr, tree_items>> full;
   for (auto& item : std::exchange(queued, {})) {
     auto& tree = trees[item.credential];

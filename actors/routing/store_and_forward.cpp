@@ -2,20 +2,15 @@
 
 #include "actors/routing/store_and_forward.hpp"
 
-#include "messages/name.hpp"
-#include "runtime/json/json.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <algorithm>
-#include <cassert>
 
 namespace rvi {
 
 namespace {
 
 constexpr const char* component = "store-and-forward";
-
-constexpr const char* ended_before_receipt = "the node ended between hand-over and receipt";
 
 } // namespace
 
@@ -38,159 +33,6 @@ void store_and_forward_state::commit_later(transaction_step step) {
           [](const caf::error& err) {
             log::error(component, "the store refused a step", {{"error", describe(err)}});
           });
-}
-
-// -- start --------------------------------------------------------------------------------------
-
-void store_and_forward_state::when_ready(std::function<void()> work) {
-  if (ready)
-    work();
-  else
-    waiting_for_ready.push_back(std::move(work));
-}
-
-void store_and_forward_state::recover() {
-  auto found = std::make_shared<ledger::recovered>();
-  auto due = std::make_shared<std::optional<uint64_t>>();
-  commit(
-    [found, due](transaction& t) -> caf::error {
-      auto x = ledger::recover(t);
-      if (!x)
-        return std::move(x.error());
-      auto first = ledger::next_due(t);
-      if (!first)
-        return std::move(first.error());
-      *found = std::move(*x);
-      *due = *first;
-      return {};
-    },
-    [this, found, due] {
-      next_due_ms = due->value_or(0);
-      recovered(*found);
-    },
-    [this](const caf::error& err) { self->quit(err); });
-}
-
-void store_and_forward_state::recovered(const ledger::recovered& x) {
-  next_seq = first_seq = x.next_seq;
-  next_queue = x.next_queue;
-  recover_incoming(x.partials);
-  uint64_t items = 0;
-  for (auto& found : x.queues) {
-    auto q = std::make_shared<waiting_queue>();
-    q->number = found.number;
-    q->name = found.name;
-    q->named = true;
-    q->items = found.items;
-    q->bytes = found.bytes;
-    q->complete = false;
-    q->latest_ms = clock->now_ms() + config.ttl_ms_max; // not read yet
-    if (found.items == 0)
-      may_forget(*q);
-    classify(*q);
-    if (!q->owner.name.empty())
-      quotas->count(q->owner, found.items, found.bytes);
-    queues.emplace(q->name, q);
-    items += found.items;
-    counts.waiting_bytes->add(static_cast<double>(found.bytes));
-  }
-  counts.waiting->set(static_cast<double>(items));
-  dead = x.dead;
-  counts.dead_letters_listed->set(static_cast<double>(dead));
-  recover_in_memory();
-  unknown_outcomes = x.dispatched;
-  for (auto& [id, target] : x.awaiting) {
-    awaiting[target].ids.insert(id);
-    awaiting[target].latest_ms = clock->now_ms() + config.ttl_ms_max;
-  }
-  carried = x.carried;
-  ways_back = {x.relayed.begin(), x.relayed.end()};
-  if (items + unknown_outcomes.size() > 0)
-    log::info(component, "recovered",
-              {{"waiting", items}, {"handed_over", unknown_outcomes.size()}});
-  ready = true;
-  for (auto& work : std::exchange(waiting_for_ready, {}))
-    work();
-  if (edge)
-    answer_unknown(std::exchange(unknown_outcomes, {}));
-  routes_changed();
-  arm();
-}
-
-/// What the former edge had in hand has no receipt any more: as after a crash of the node.
-void store_and_forward_state::edge_restarted() {
-  for (auto& [key, x] : std::exchange(handed_over, {})) {
-    give_room(key);
-    --x.queue->handed_over;
-    if (!x.item.content)
-      put_back(x.queue, std::move(x.item)); // an outcome is told again
-  }
-  auto found = std::make_shared<std::vector<std::string>>();
-  commit(
-    [found](transaction& t) -> caf::error {
-      found->clear();
-      return t.scan(table::dispatched, {}, transaction::no_limit,
-                    [&](std::string_view key, std::string_view) {
-                      found->emplace_back(key);
-                      return true;
-                    });
-    },
-    [this, found] { answer_unknown(*found); });
-  answer_unknown(dispatched_in_memory(), true);
-}
-
-/// Promise 3: what was handed over before a crash is reported, run again only if it may be.
-void store_and_forward_state::answer_unknown(const std::vector<std::string>& ids, bool in_memory) {
-  if (ids.empty())
-    return;
-  struct split {
-    batch rpcs;
-    std::vector<std::pair<std::string, ledger::waiting_item>> held;
-    batch dead;
-  };
-  auto found = std::make_shared<split>();
-  auto step = [ids, found, in_memory, now = clock->now_ms()](transaction& t) -> caf::error {
-    *found = {};
-    for (auto& id : ids) {
-      auto x = ledger::find(t, id);
-      if (!x)
-        return std::move(x.error());
-      if (!*x || (*x)->state() != storage::DISPATCHED)
-        continue;
-      auto content = ledger::content(t, **x);
-      if (!content)
-        continue;
-      caf::error err;
-      if ((*x)->idempotent()) {
-        auto position = ledger::position{static_cast<uint8_t>((*x)->priority()), (*x)->record()};
-        found->held.push_back({(*x)->target(), ledger::item_of(position, id, *content)});
-        continue;
-      }
-      if ((*content)->header.owes_outcome())
-        found->rpcs.push_back(*content);
-      if ((*content)->header.kind == request_kind::rpc)
-        continue;
-      if (!in_memory) {
-        found->dead.push_back(*content);
-        err = ledger::dead_letter(t, id, ended_before_receipt, now);
-      } else if (!(*content)->header.report) {
-        err = ledger::forget(t, id);
-      }
-      if (err)
-        return err;
-    }
-    return {};
-  };
-  commit_in(in_memory, std::move(step), [this, found] {
-    for (auto& x : found->dead)
-      died(x->header.id, x->header.target, ended_before_receipt);
-    if (!found->rpcs.empty())
-      self->send(edge, atom::reply_v, std::move(found->rpcs));
-    for (auto& [target, item] : found->held) {
-      auto q = queue_for(target);
-      try_again({q, std::move(item)});
-    }
-  });
 }
 
 // -- what services ask --------------------------------------------------------------------------
@@ -266,8 +108,8 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
     };
     auto done = [this, promise, entries, errors]() mutable {
       promise.deliver(std::move(*errors));
-      std::map<queue_ptr, std::vector<ledger::waiting_item>> dispatched;
-      std::set<queue_ptr> touched;
+      queue_map<std::vector<ledger::waiting_item>> dispatched;
+      queue_set touched;
       for (auto& e : *entries) {
         settle(e.queue, e.content->size());
         counts.accepted->add();
@@ -329,7 +171,7 @@ caf::result<std::vector<caf::error>> store_and_forward_state::reply(batch x) {
       return {};
     };
     auto done = [this, promise, entries, errors, in_memory]() mutable {
-      std::set<queue_ptr> touched;
+      queue_set touched;
       for (auto& e : *entries) {
         if ((*errors)[e.index])
           continue;
@@ -388,95 +230,6 @@ caf::result<outcome_notice> store_and_forward_state::outcome(const transaction_i
       },
       [promise](caf::error& err) mutable { promise.deliver(std::move(err)); });
   return promise;
-}
-
-void store_and_forward_state::receipts(const std::vector<receipt>& xs) {
-  std::set<queue_ptr> touched;
-  for (auto& x : xs) {
-    auto key = x.outcome ? ledger::originated_key(x.id) : ledger::inbound_key(x.id);
-    auto taken = take_handed_over(key);
-    if (!taken)
-      continue;
-    auto [queue, item, relay, sent_ms] = std::move(*taken);
-    touched.insert(queue);
-    if (x.outcome) {
-      if (x.what == receipt::status::lost) {
-        queue->in_flight.erase(item.at);
-        queue->stalled = true;
-        put_back(queue, std::move(item));
-        continue;
-      }
-      left(queue, item);
-      if (item.in_memory)
-        forget_in_memory(key, 0);
-      else
-        commit_later([key](transaction& t) { return ledger::delivered(t, key); });
-    } else if (x.what == receipt::status::taken) {
-      auto& header = item.content->header;
-      if (header.owes_outcome())
-        continue; // its reply ends it
-      if (item.in_memory)
-        forget_in_memory(key, header.expires_ms);
-      else
-        commit_later([key](transaction& t) { return ledger::taken(t, key); });
-    } else if (x.what == receipt::status::lost) {
-      auto table = config.node->routing->load();
-      auto service = table->local.find(table->find_local(queue->target));
-      queue->stalled = true; // now: its service may be back before the step below is done
-      if (x.untouched) {
-        hold_again({queue, std::move(item)});
-      } else if (service != table->local.end() && service->second.idempotent) {
-        try_again({queue, std::move(item)});
-      } else {
-        auto& header = item.content->header;
-        if (header.report && edge)
-          self->send(edge, atom::reply_v, batch{item.content});
-        service_refused({queue, item}, "the service's connection ended before its receipt");
-      }
-    } else {
-      service_refused({queue, item}, "refused by the service: " + x.error.substr(0, 256));
-    }
-  }
-  for (auto& q : touched)
-    pump(q);
-  pump_waiting_for_room();
-}
-
-void store_and_forward_state::undelivered_again(const undelivered& x) {
-  for (auto& id : x.ids) {
-    if (auto outcome = take_handed_over(ledger::originated_key(id))) {
-      outcome->queue->stalled = true;
-      put_back(outcome->queue, std::move(outcome->item));
-      continue;
-    }
-    auto key = ledger::inbound_key(id);
-    auto request = take_handed_over(key);
-    if (!request)
-      continue;
-    request->queue->stalled = true;
-    hold_again(std::move(*request));
-  }
-  pump_waiting_for_room();
-}
-
-void store_and_forward_state::hold_again(flight x) {
-  auto in_memory = x.item.in_memory;
-  auto step = [key = x.item.id, ref = reference(x.queue)](transaction& t) {
-    return ledger::hold_again(t, key, ref);
-  };
-  commit_in(in_memory, std::move(step), [this, x = std::move(x)] {
-    entered(x.queue, x.item);
-    pump(x.queue); // its service may have come back meanwhile
-  });
-}
-
-void store_and_forward_state::service_available(const std::string& service) {
-  when_ready([this, service] {
-    for (auto& [name, q] : queues)
-      if (!q->reply_to && is_below(name, service))
-        q->stalled = false;
-    pump_all();
-  });
 }
 
 // -- behaviour ----------------------------------------------------------------------------------

@@ -99,8 +99,20 @@ struct store_and_forward_state {
     std::set<std::string> no_credentials;    // it does not have these
     std::shared_ptr<const rights> judged_by; // what is loaded was judged by these
     uint64_t judged_ms = 0;                  // then, boot time
+
+    /// Nothing is in memory, or something more urgent is not.
+    bool front_is_on_disk() const {
+      return loaded.empty() || (!complete && load_from < loaded.begin()->first);
+    }
   };
   using queue_ptr = std::shared_ptr<waiting_queue>;
+  /// In the order in which they were made, never of their addresses: runs must repeat.
+  struct by_number {
+    bool operator()(const queue_ptr& a, const queue_ptr& b) const { return a->number < b->number; }
+  };
+  using queue_set = std::set<queue_ptr, by_number>;
+  template <class T>
+  using queue_map = std::map<queue_ptr, T, by_number>;
 
   struct flight {
     queue_ptr queue;
@@ -271,6 +283,9 @@ struct store_and_forward_state {
   route route_of(const waiting_queue& q) const;
   link_state* link_of(const route& x, const std::string& data_class = {});
   void transmit(const queue_ptr& q, const next_hop& next, uint8_t priority_max);
+  /// Notes an item as under way; `as_sent` is what the peer gets of it first.
+  void send_away(const queue_ptr& q, const next_hop& next, ledger::waiting_item item,
+                 const envelope& as_sent, bool large);
   /// HLD 9.5: a revoked credential of this node sends nothing any more, also not what it signed
   /// before.
   void rights_shrank();

@@ -166,7 +166,7 @@ void store_and_forward_state::carry(const link_actor& link, const batch& request
   for (auto& [origin, count] : entering)
     carried[origin] += count; // given back below for what was here already
   auto done = [this, link, xs, out] {
-    std::set<queue_ptr> touched;
+    queue_set touched;
     for (auto& x : *xs) {
       report(*out, x);
       settle(x.queue, x.content->size());
@@ -238,7 +238,7 @@ void store_and_forward_state::carry_replies(const link_actor& link, const batch&
     }
     auto done = [this, link, xs] {
       custody_report out;
-      std::set<queue_ptr> touched;
+      queue_set touched;
       for (auto& x : *xs) {
         report(out, x);
         if (!new_here(x))

@@ -330,7 +330,7 @@ void store_and_forward_state::custody(uint64_t id, const custody_report& x) {
     return;
   i->second.progress_ms = boot_ms();
   std::vector<settled_item> settled;
-  std::set<queue_ptr> touched;
+  queue_set touched;
   for (auto& accepted : x.accepted) {
     auto flown = take_in_flight(i->second, {accepted.id, accepted.reply});
     if (!flown)

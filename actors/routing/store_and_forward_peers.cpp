@@ -150,8 +150,8 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
     return {};
   };
   auto done = [this, link, xs, report_refused] {
-    std::map<queue_ptr, std::vector<ledger::waiting_item>> dispatched;
-    std::set<queue_ptr> touched;
+    queue_map<std::vector<ledger::waiting_item>> dispatched;
+    queue_set touched;
     for (auto& e : *xs) {
       report(*report_refused, e);
       auto& header = e.content->header;

@@ -18,6 +18,7 @@
 #include <filesystem>
 #include <fstream>
 #include <netinet/in.h>
+#include <random>
 #include <sstream>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -67,16 +68,24 @@ uint64_t wall_ms() {
 }
 
 uint16_t free_port() {
-  int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto generic = reinterpret_cast<sockaddr*>(&address);
-  REQUIRE(::bind(fd, generic, size) == 0);
-  REQUIRE(::getsockname(fd, generic, &size) == 0);
-  ::close(fd);
-  return ntohs(address.sin_port);
+  // Not one of those that the kernel gives to connections: while its node is down, one that
+  // somebody opens, perhaps to this very port, would take it away.
+  static std::mt19937 random{std::random_device{}()};
+  std::uniform_int_distribution<uint16_t> any{10'000, 32'000};
+  for (;;) {
+    auto port = any(random);
+    int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port);
+    auto bound = ::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    auto why = errno;
+    ::close(fd);
+    if (bound == 0)
+      return port;
+    REQUIRE(why == EADDRINUSE);
+  }
 }
 
 void write_file(const std::string& path, const std::string& text) {
