@@ -73,4 +73,8 @@ std::string failed_call();
 /// Syncs of a file whose last sync had failed, for anything but a full disk: nobody may.
 uint64_t syncs_after_failed_sync();
 
+/// The same for memory that LMDB asks for.
+void set_memory_fault(uint64_t call, bool for_ever);
+uint64_t memory_calls();
+
 } // namespace test::io
