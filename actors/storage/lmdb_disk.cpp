@@ -5,10 +5,7 @@
 #include "runtime/lmdb/lmdb.hpp"
 #include "runtime/observe/log.hpp"
 
-#include <array>
-#include <cassert>
 #include <filesystem>
-#include <set>
 
 namespace rvi {
 
@@ -50,6 +47,14 @@ private:
   metrics::counter* damaged_ = nullptr;
 };
 
+template <class Transaction>
+caf::error scan_in(const Transaction& x, damage_report& damage, const lmdb::scan_range& range,
+                   const transaction::record_visitor& visit) {
+  auto visited
+    = x.scan(range, visit, [&](std::string_view) { damage.add(static_cast<table>(range.table)); });
+  return visited ? caf::error{} : visited.error();
+}
+
 class reading final : public transaction {
 public:
   reading(lmdb::read_transaction inner, damage_report& damage)
@@ -70,11 +75,7 @@ public:
 
   caf::error
   scan(table t, std::string_view from_key, size_t limit, const record_visitor& visit) override {
-    if (limit == 0)
-      return {};
-    auto visited
-      = inner_.scan({id_of(t), from_key, limit}, visit, [&](std::string_view) { damage_.add(t); });
-    return visited ? caf::error{} : visited.error();
+    return scan_in(inner_, damage_, {id_of(t), from_key, limit}, visit);
   }
 
   expected<std::optional<std::string>> last_key(table t) override {
@@ -86,13 +87,10 @@ private:
   damage_report& damage_;
 };
 
-/// LMDB's writer has no cursor here: scans merge the committed state with the keys changed since.
-/// There is one writer, so the committed state stands still meanwhile.
 class writing final : public durable_transaction {
 public:
-  writing(lmdb::environment& environment, lmdb::write_transaction inner, damage_report& damage)
-    : environment_(environment),
-      inner_(std::move(inner)),
+  writing(lmdb::write_transaction inner, damage_report& damage)
+    : inner_(std::move(inner)),
       damage_(damage) {}
 
   expected<std::optional<std::string>> get(table t, std::string_view key) override {
@@ -100,139 +98,34 @@ public:
   }
 
   caf::error put(table t, std::string_view key, std::string_view value) override {
-    changed(t).emplace(key);
     return inner_.put(id_of(t), key, value);
   }
 
   caf::error append(table t, std::string_view key, std::string_view value) override {
-    auto& keys = changed(t);
-    keys.emplace_hint(keys.end(), key);
     return inner_.append(id_of(t), key, value);
   }
 
   void use_reserve(bool allowed) override { inner_.use_reserve(allowed); }
 
   expected<bool> erase(table t, std::string_view key) override {
-    changed(t).emplace(key);
     return inner_.erase(id_of(t), key);
   }
 
   caf::error
-  scan(table t, std::string_view from_key, size_t limit, const record_visitor& visit) override;
+  scan(table t, std::string_view from_key, size_t limit, const record_visitor& visit) override {
+    return scan_in(inner_, damage_, {id_of(t), from_key, limit}, visit);
+  }
 
-  expected<std::optional<std::string>> last_key(table t) override;
+  expected<std::optional<std::string>> last_key(table t) override {
+    return copy_of(inner_.last_key(id_of(t)));
+  }
 
   caf::error commit() override { return inner_.commit(); }
 
 private:
-  using key_set = std::set<std::string, std::less<>>;
-
-  key_set& changed(table t) { return changed_[id_of(t)]; }
-
-  expected<lmdb::read_transaction*> committed() {
-    if (!committed_) {
-      auto begun = environment_.begin_read();
-      if (!begun)
-        return begun.error();
-      committed_.emplace(std::move(*begun));
-    }
-    return &*committed_;
-  }
-
-  lmdb::environment& environment_;
   lmdb::write_transaction inner_;
   damage_report& damage_;
-  std::optional<lmdb::read_transaction> committed_;
-  std::array<key_set, table_names.size()> changed_;
 };
-
-/// Hands out records in order, until the limit or the visitor ends it.
-struct limited_visit {
-  const transaction::record_visitor& visit;
-  size_t left;
-  caf::error failure;
-
-  bool take(std::string_view key, std::string_view value) {
-    return visit(key, value) && --left > 0;
-  }
-
-  /// The same for a changed key, which may have been erased.
-  bool take_current(const expected<std::optional<std::string_view>>& value, std::string_view key) {
-    if (!value) {
-      failure = value.error();
-      return false;
-    }
-    return !*value || take(key, **value);
-  }
-};
-
-caf::error
-writing::scan(table t, std::string_view from_key, size_t limit, const record_visitor& visit) {
-  if (limit == 0)
-    return {};
-  auto snapshot = committed();
-  if (!snapshot)
-    return snapshot.error();
-  auto& keys = changed(t);
-  auto next = keys.lower_bound(from_key);
-  limited_visit out{visit, limit, {}};
-  bool stopped = false;
-  // Hands out the changed keys before `key`, or all that are left.
-  auto take_changed = [&](const std::string_view* key) {
-    while (!stopped && next != keys.end() && (!key || *next < *key)) {
-      stopped = !out.take_current(inner_.get(id_of(t), *next), *next);
-      ++next;
-    }
-  };
-  auto record = [&](std::string_view key, std::string_view value) {
-    take_changed(&key);
-    if (stopped)
-      return false;
-    if (next != keys.end() && *next == key) {
-      stopped = !out.take_current(inner_.get(id_of(t), key), key);
-      ++next;
-    } else {
-      stopped = !out.take(key, value);
-    }
-    return !stopped;
-  };
-  auto visited = (*snapshot)->scan({id_of(t), from_key, no_limit}, record,
-                                   [&](std::string_view) { damage_.add(t); });
-  if (!visited)
-    return visited.error();
-  take_changed(nullptr);
-  return out.failure;
-}
-
-expected<std::optional<std::string>> writing::last_key(table t) {
-  auto snapshot = committed();
-  if (!snapshot)
-    return snapshot.error();
-  auto last = copy_of((*snapshot)->last_key(id_of(t)));
-  auto& keys = changed(t);
-  if (!last || keys.empty())
-    return last;
-  std::optional<std::string> largest_changed;
-  for (auto i = keys.rbegin(); i != keys.rend() && !largest_changed; ++i) {
-    auto value = inner_.get(id_of(t), *i);
-    if (!value)
-      return value.error();
-    if (*value)
-      largest_changed = *i;
-  }
-  if (!*last || largest_changed >= *last)
-    return largest_changed;
-  if (keys.count(**last) == 0)
-    return last;
-  // The last committed record was erased: what is before it can only be found forwards.
-  auto failure = scan(t, largest_changed.value_or(""), no_limit, [&](std::string_view key, auto) {
-    largest_changed = std::string{key};
-    return true;
-  });
-  if (failure)
-    return failure;
-  return largest_changed;
-}
 
 class lmdb_disk final : public durable_disk {
 public:
@@ -246,7 +139,7 @@ public:
     if (!begun)
       return begun.error();
     return std::unique_ptr<durable_transaction>{
-      std::make_unique<writing>(*environment_, std::move(*begun), damage_)};
+      std::make_unique<writing>(std::move(*begun), damage_)};
   }
 
   expected<std::unique_ptr<transaction>> begin_read() override {

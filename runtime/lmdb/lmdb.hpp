@@ -68,6 +68,18 @@ private:
   std::unique_ptr<detail::open_environment> open_;
 };
 
+struct scan_range {
+  table_id table = 0;
+  std::string_view from = {}; // the first key wanted; empty is the table's start
+  size_t limit = std::numeric_limits<size_t>::max(); // records handed out
+};
+
+/// Takes one record; false ends the scan.
+using record_visitor = std::function<bool(std::string_view key, std::string_view value)>;
+
+/// Takes the key of a record whose checksum is wrong.
+using damage_visitor = std::function<void(std::string_view key)>;
+
 /// Changes that become durable together at `commit`; the destructor drops them. After a failed
 /// change every further call returns that error. Keys have 1 to 511 bytes (`too_large`).
 class write_transaction {
@@ -91,6 +103,14 @@ public:
   /// The value is valid until the next change or the end. `malformed` if the record is damaged.
   expected<std::optional<std::string_view>> get(table_id table, std::string_view key) const;
 
+  /// Visits records in key order, with the changes so far, and skips damaged ones; returns how many
+  /// were handed out. Nothing may be changed meanwhile.
+  expected<size_t>
+  scan(const scan_range& range, const record_visitor& record, const damage_visitor& damaged) const;
+
+  /// Nothing if the table is empty. Valid until the next change or the end.
+  expected<std::optional<std::string_view>> last_key(table_id table) const;
+
   /// Returns when the data is on disk. `store_full` leaves the environment usable, every other
   /// error makes it fail for good. The transaction is over in any case.
   caf::error commit();
@@ -100,18 +120,6 @@ private:
   explicit write_transaction(std::unique_ptr<detail::writing> writing);
   std::unique_ptr<detail::writing> writing_;
 };
-
-struct scan_range {
-  table_id table = 0;
-  std::string_view from = {}; // the first key wanted; empty is the table's start
-  size_t limit = std::numeric_limits<size_t>::max(); // records handed out
-};
-
-/// Takes one record; false ends the scan.
-using record_visitor = std::function<bool(std::string_view key, std::string_view value)>;
-
-/// Takes the key of a record whose checksum is wrong.
-using damage_visitor = std::function<void(std::string_view key)>;
 
 /// A steady view of the store as it was at the beginning. May move between threads.
 class read_transaction {

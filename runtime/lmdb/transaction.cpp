@@ -42,6 +42,54 @@ get_verified(MDB_txn* transaction, const open_table& table, std::string_view key
   return payload;
 }
 
+expected<cursor_handle> open_cursor(MDB_txn* transaction, const open_table& table) {
+  MDB_cursor* raw = nullptr;
+  if (auto rc = mdb_cursor_open(transaction, table.dbi, &raw))
+    return to_error(rc, "reading from " + table.name);
+  return cursor_handle(raw);
+}
+
+expected<size_t> scan(MDB_txn* transaction, const open_table& table, const scan_range& range,
+                      const record_visitor& record, const damage_visitor& damaged) {
+  auto cursor = open_cursor(transaction, table);
+  if (!cursor)
+    return std::move(cursor.error());
+  auto key = to_val(range.from);
+  MDB_val stored;
+  size_t handed_out = 0;
+  auto step = range.from.empty() ? MDB_FIRST : MDB_SET_RANGE;
+  while (handed_out < range.limit) {
+    auto rc = mdb_cursor_get(cursor->get(), &key, &stored, step);
+    if (rc == MDB_NOTFOUND)
+      break;
+    if (rc != 0)
+      return to_error(rc, "reading from " + table.name);
+    step = MDB_NEXT;
+    auto payload = verified(table.name, to_view(key), to_view(stored));
+    if (!payload) {
+      damaged(to_view(key));
+      continue;
+    }
+    ++handed_out;
+    if (!record(to_view(key), *payload))
+      break;
+  }
+  return handed_out;
+}
+
+expected<std::optional<std::string_view>> last_key(MDB_txn* transaction, const open_table& table) {
+  auto cursor = open_cursor(transaction, table);
+  if (!cursor)
+    return std::move(cursor.error());
+  MDB_val key, stored;
+  auto rc = mdb_cursor_get(cursor->get(), &key, &stored, MDB_LAST);
+  if (rc == MDB_NOTFOUND)
+    return std::optional<std::string_view>{};
+  if (rc != 0)
+    return to_error(rc, "reading from " + table.name);
+  return std::optional<std::string_view>{to_view(key)};
+}
+
 /// Makes room for payload and checksum and fills it.
 int put_reserved(MDB_txn* transaction, MDB_dbi dbi, unsigned flags, std::string_view key,
                  std::string_view payload, uint32_t crc, MDB_val& stored) {
@@ -144,6 +192,22 @@ write_transaction::get(table_id table, std::string_view key) const {
   return detail::get_verified(writing_->transaction.get(), writing_->open.tables[table], key);
 }
 
+expected<size_t> write_transaction::scan(const scan_range& range, const record_visitor& record,
+                                         const damage_visitor& damaged) const {
+  assert(range.table < writing_->open.tables.size());
+  if (writing_->error)
+    return writing_->error;
+  return detail::scan(writing_->transaction.get(), writing_->open.tables[range.table], range,
+                      record, damaged);
+}
+
+expected<std::optional<std::string_view>> write_transaction::last_key(table_id table) const {
+  assert(table < writing_->open.tables.size());
+  if (writing_->error)
+    return writing_->error;
+  return detail::last_key(writing_->transaction.get(), writing_->open.tables[table]);
+}
+
 caf::error write_transaction::commit() {
   auto finished = std::move(writing_); // over in any case
   assert(finished && finished->transaction);
@@ -185,48 +249,13 @@ read_transaction::get(table_id table, std::string_view key) const {
 expected<size_t> read_transaction::scan(const scan_range& range, const record_visitor& record,
                                         const damage_visitor& damaged) const {
   assert(range.table < reading_->open.tables.size());
-  auto& table = reading_->open.tables[range.table];
-  MDB_cursor* raw = nullptr;
-  if (auto rc = mdb_cursor_open(reading_->transaction.get(), table.dbi, &raw))
-    return detail::to_error(rc, "reading from " + table.name);
-  detail::cursor_handle cursor(raw);
-  auto key = detail::to_val(range.from);
-  MDB_val stored;
-  size_t handed_out = 0;
-  auto step = range.from.empty() ? MDB_FIRST : MDB_SET_RANGE;
-  while (handed_out < range.limit) {
-    auto rc = mdb_cursor_get(raw, &key, &stored, step);
-    if (rc == MDB_NOTFOUND)
-      break;
-    if (rc != 0)
-      return detail::to_error(rc, "reading from " + table.name);
-    step = MDB_NEXT;
-    auto payload = detail::verified(table.name, detail::to_view(key), detail::to_view(stored));
-    if (!payload) {
-      damaged(detail::to_view(key));
-      continue;
-    }
-    ++handed_out;
-    if (!record(detail::to_view(key), *payload))
-      break;
-  }
-  return handed_out;
+  return detail::scan(reading_->transaction.get(), reading_->open.tables[range.table], range,
+                      record, damaged);
 }
 
-expected<std::optional<std::string_view>> read_transaction::last_key(table_id id) const {
-  assert(id < reading_->open.tables.size());
-  auto& table = reading_->open.tables[id];
-  MDB_cursor* raw = nullptr;
-  if (auto rc = mdb_cursor_open(reading_->transaction.get(), table.dbi, &raw))
-    return detail::to_error(rc, "reading from " + table.name);
-  detail::cursor_handle cursor(raw);
-  MDB_val key, stored;
-  auto rc = mdb_cursor_get(raw, &key, &stored, MDB_LAST);
-  if (rc == MDB_NOTFOUND)
-    return std::optional<std::string_view>{};
-  if (rc != 0)
-    return detail::to_error(rc, "reading from " + table.name);
-  return std::optional<std::string_view>{detail::to_view(key)};
+expected<std::optional<std::string_view>> read_transaction::last_key(table_id table) const {
+  assert(table < reading_->open.tables.size());
+  return detail::last_key(reading_->transaction.get(), reading_->open.tables[table]);
 }
 
 } // namespace rvi::lmdb
