@@ -240,6 +240,8 @@ using service_edge_actor = caf::typed_actor<
   caf::reacts_to<atom::available, availability_event>,
   // Reports to this connection were left out; it has room again for the current state.
   caf::reacts_to<atom::available, client_id>,
+  // Requests were given back because this connection had too many in hand; it takes them again.
+  caf::reacts_to<atom::credit, client_id>,
   // INTERNAL: forgets requests whose time is long up.
   caf::reacts_to<atom::tick>>;
 

@@ -197,11 +197,17 @@ void service_connection::accept_response(const json_rpc::response& x, text_effec
   done.what = x.error.empty() ? receipt::status::taken : receipt::status::refused;
   done.error = x.error;
   deliveries_.erase(i);
+  if (refused_delivery_ && deliveries_.size() <= config_.deliveries_max / 2) {
+    refused_delivery_ = false;
+    out.roomy.push_back(*websocket);
+  }
 }
 
-bool service_connection::may_deliver(receipt& lost) const {
-  if (websocket && !closing && !codec.wants_close() && deliveries_.size() < config_.deliveries_max)
+bool service_connection::may_deliver(receipt& lost) {
+  bool too_many = deliveries_.size() >= config_.deliveries_max;
+  if (websocket && !closing && !codec.wants_close() && !too_many)
     return true;
+  refused_delivery_ = refused_delivery_ || too_many;
   lost.what = receipt::status::lost;
   lost.untouched = true;
   return false;

@@ -35,6 +35,7 @@ struct text_effects {
   std::vector<service_call> calls;
   std::vector<receipt> receipts;
   std::vector<client_id> finished; // HTTP requests that wait for nothing more
+  std::vector<client_id> roomy;    // were refused requests for their number, and take them again
 };
 
 class service_connection {
@@ -138,7 +139,7 @@ private:
   bool has_metric_room() const;
   void send(uint64_t sequence, std::string_view text);
   bool send_delivery(std::string_view text, delivery x, receipt& lost);
-  bool may_deliver(receipt& lost) const;
+  bool may_deliver(receipt& lost);
 
   const service_connection_config& config_;
   std::vector<open_call> calls_; // a call's token is its place here and its generation
@@ -149,6 +150,7 @@ private:
   std::unordered_map<uint32_t, answer_group> groups_;
   uint32_t last_group_ = 0;
   std::unordered_map<uint64_t, delivery> deliveries_;
+  bool refused_delivery_ = false; // because there were too many
   uint64_t last_delivery_ = 0;
   metric_queue metrics_;
   std::string scratch_; // one text being written

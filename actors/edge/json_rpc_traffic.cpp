@@ -110,6 +110,8 @@ void json_rpc_state::send_to_edge(text_effects& effects) {
   counts.calls->add(effects.calls.size());
   if (!effects.receipts.empty())
     self->send(config->edge, atom::receipt_v, std::move(effects.receipts));
+  for (auto client : effects.roomy)
+    self->send(config->edge, atom::credit_v, client);
   if (!effects.calls.empty())
     self->send(config->edge, atom::call_v, std::move(effects.calls));
 }

@@ -364,7 +364,7 @@ void service_edge_state::schedule(std::shared_ptr<std::vector<pending_draft>> se
             auto& draft = (*sent)[x->from[i]];
             auto& header = x->envelopes[i]->header;
             if (header.is_reply() && code_of(errors[i]) != ec::busy)
-              open.erase(header.id);
+              close_request(header.id);
             if (errors[i])
               synchronous.erase(header.id);
             if (!draft.from)
@@ -433,6 +433,7 @@ service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
     [&st](atom::attach, data_link_actor& data_link) { st.data_link = std::move(data_link); },
     [&st](atom::available, const availability_event& x) { st.availability_changed(x); },
     [&st](atom::available, client_id client) { st.has_room(client); },
+    [&st](atom::credit, client_id client) { st.takes_again(client); },
     [&st](atom::tick) {
       st.timer.fired();
       st.forget_old();

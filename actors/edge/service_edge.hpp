@@ -128,6 +128,11 @@ struct service_edge_state {
   void receipts(std::vector<receipt> xs);
   void unknown_outcomes(const batch& requests);
   void client_closed(client_id client);
+  /// It had too many requests in hand, and has few now.
+  void takes_again(client_id client);
+  void close_request(const transaction_id& id);
+  /// Requests that were given back because too many are open come again once there are fewer.
+  void ask_again_if_few_open();
   // -- availability (HLD 10.2) ----------------------------------------------------------------
   void report(availability::reports x);
   void availability_changed(const availability_event& x);
@@ -156,6 +161,7 @@ struct service_edge_state {
   availability watched;
   std::map<transaction_id, caller> synchronous;
   std::map<transaction_id, open_request> open;
+  bool gave_back = false; // requests, because too many are open
   wake_timer timer;
   std::shared_ptr<std::string> link_status_text;
   metrics::counter* calls = nullptr;

@@ -69,7 +69,9 @@ void service_edge_state::dispatch_one(const envelope_ptr& request, std::vector<i
   auto held = registrations.find(std::string{name});
   bool reachable = held != registrations.end()
                    && (held->second.client != 0 || !held->second.network_address.empty());
-  if (!reachable || !server || (told && open.size() >= config.open_requests_max)) {
+  bool too_many = told && open.size() >= config.open_requests_max;
+  gave_back = gave_back || too_many;
+  if (!reachable || !server || too_many) {
     nobody.ids.push_back(header.id);
     return;
   }
@@ -130,7 +132,7 @@ void service_edge_state::receipts(std::vector<receipt> xs) {
         {reply_to(*i->second.content, request_kind::reply, "null", config.node->time->wall_ms()),
          std::nullopt, false});
     if (x.what == receipt::status::lost && x.untouched)
-      open.erase(i);
+      close_request(x.id);
   }
   submit_drafts();
   self->send(config.store_and_forward, atom::receipt_v, std::move(xs));
@@ -163,6 +165,26 @@ void service_edge_state::client_closed(client_id client) {
   clients.erase(names);
 }
 
+void service_edge_state::takes_again(client_id client) {
+  if (auto names = clients.find(client); names != clients.end())
+    for (auto& name : names->second)
+      self->send(config.store_and_forward, atom::available_v, name);
+}
+
+void service_edge_state::close_request(const transaction_id& id) {
+  open.erase(id);
+  ask_again_if_few_open();
+}
+
+void service_edge_state::ask_again_if_few_open() {
+  if (!gave_back || open.size() >= config.open_requests_max - config.open_requests_max / 8)
+    return;
+  gave_back = false;
+  for (auto& [name, held] : registrations)
+    if (held.client != 0 || !held.network_address.empty())
+      self->send(config.store_and_forward, atom::available_v, name);
+}
+
 void service_edge_state::forget_at(uint64_t wall_ms) {
   auto& time = *config.node->time;
   auto wall = time.wall_ms();
@@ -182,6 +204,7 @@ void service_edge_state::forget_old() {
   });
   if (!open.empty())
     forget_at(next);
+  ask_again_if_few_open();
 }
 
 } // namespace rvi

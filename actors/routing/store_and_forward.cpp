@@ -70,7 +70,6 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
     auto entries = std::make_shared<std::vector<entry>>();
     auto table = config.node->routing->load();
     bool in_memory = !x.empty() && x.front()->header.in_memory();
-    std::map<waiting_queue*, uint64_t> dispatching;
     for (size_t i = 0; i < x.size(); ++i) {
       auto q = queue_for(x[i]->header);
       if (in_memory && !config.memory->has_room()) {
@@ -84,11 +83,10 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
       auto to = table->resolve(x[i]->header.target);
       bool local = to.to == route::where::local;
       bool dispatch
-        = local && edge && !to.service.empty() && q->items == 0
-          && q->handed_over + dispatching[q.get()] < config.local_in_flight_max
+        = local && !to.service.empty() && may_skip_queue(*q)
           && (!is_large(*x[i]) || take_room(ledger::inbound_key(x[i]->header.id), x[i]->size(), q));
       if (dispatch)
-        ++dispatching[q.get()];
+        ++q->marking;
       auto ref = reference(q);
       if (dispatch)
         ref.idempotent = table->local.find(to.service)->second.idempotent;
@@ -117,12 +115,13 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
                             e.content->header.in_memory() ? "kept in memory" : "stored");
         auto id = e.local ? ledger::inbound_key(e.content->header.id)
                           : ledger::originated_key(e.content->header.id);
+        touched.insert(e.queue);
         if (e.dispatch) {
+          --e.queue->marking;
           auto& item = dispatched[e.queue].emplace_back(item_of(e, std::move(id)));
           item.content = e.content; // whole
         } else {
           entered(e.queue, item_of(e, std::move(id)));
-          touched.insert(e.queue);
         }
       }
       for (auto& [q, items] : dispatched)
@@ -133,6 +132,8 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
     auto failed = [this, promise, entries, errors](const caf::error& err) mutable {
       for (auto& e : *entries) {
         settle(e.queue, e.content->size());
+        if (e.dispatch)
+          --e.queue->marking;
         give_room(ledger::inbound_key(e.content->header.id));
       }
       for (auto& e : *errors)

@@ -86,7 +86,7 @@ struct store_and_forward_state {
     std::set<ledger::position> settled_while_loading;
     bool stalled = false;          // its service could not take the front; `available` wakes it
     uint64_t blocked_until_ms = 0; // refused for now; boot time
-    size_t marking = 0;            // steps under way that mark its requests as handed over
+    size_t marking = 0;            // requests to be handed over once they are marked on disk
     uint64_t large_blocked_until_ms = 0;  // refused for now, what goes in fragments; boot time
     size_t handed_over = 0;               // to its service, no receipt yet
     uint64_t latest_ms = 0;               // when the last of its items expires
@@ -306,6 +306,15 @@ struct store_and_forward_state {
   /// Whoever knew what is wanted is gone: it is asked for anew.
   void demand_anew();
   void ended(const std::string& target, const transaction_id& id);
+  /// Its service may have this many more in hand.
+  bool may_hand_over(const waiting_queue& q, size_t more = 1) const {
+    return q.handed_over + q.marking + more <= config.local_in_flight_max;
+  }
+  /// The request that has just reserved its place may be handed over with its commit: nothing waits
+  /// before it, not even on its way into the store.
+  bool may_skip_queue(const waiting_queue& q) const {
+    return edge && q.items == 0 && q.entering == q.marking + 1 && may_hand_over(q);
+  }
   void dispatch(const queue_ptr& q);
   void dispatch_marked(const queue_ptr& q, std::vector<ledger::waiting_item> items);
   /// Ends the wait for a receipt; nothing if there was none.

@@ -19,7 +19,7 @@ constexpr size_t dispatch_items_max = 512;
 void store_and_forward_state::dispatch(const queue_ptr& q) {
   std::vector<ledger::waiting_item> outcomes;
   std::vector<ledger::waiting_item> requests;
-  while (!q->loaded.empty() && q->handed_over + requests.size() < config.local_in_flight_max
+  while (!q->loaded.empty() && may_hand_over(*q, requests.size() + 1)
          && requests.size() < dispatch_items_max) {
     auto i = q->loaded.begin();
     if (i->second.content && !take_room(i->second.id, i->second.large_bytes, q))
@@ -64,7 +64,7 @@ void store_and_forward_state::dispatch_marked(const queue_ptr& q,
     return {};
   };
   auto done = [this, q, shared, kept, mark] {
-    --q->marking;
+    q->marking -= shared->size();
     if (!config.memory->unused())
       (void)config.memory->run([mark](transaction& t) { return mark(t, true); });
     std::vector<ledger::waiting_item> going;
@@ -80,7 +80,7 @@ void store_and_forward_state::dispatch_marked(const queue_ptr& q,
     pump(q);
   };
   auto failed = [this, q, shared](const caf::error&) {
-    --q->marking;
+    q->marking -= shared->size();
     block(q, boot_ms() + config.retry_ms);
     for (auto& item : *shared) {
       give_room(item.id);
@@ -91,7 +91,7 @@ void store_and_forward_state::dispatch_marked(const queue_ptr& q,
   bool durable = q->marking > 0 || std::any_of(shared->begin(), shared->end(), [](auto& item) {
                    return !item.in_memory;
                  });
-  ++q->marking;
+  q->marking += shared->size();
   if (durable)
     commit([mark](transaction& t) { return mark(t, false); }, std::move(done), std::move(failed));
   else

@@ -45,6 +45,14 @@ caf::error keep(transaction& t, arrival& x) {
   return {};
 }
 
+/// Its step is done; what waits behind it may go on.
+void end_marking(const arrival& x, store_and_forward_state::queue_set& touched) {
+  if (!x.dispatch)
+    return;
+  --x.queue->marking;
+  touched.insert(x.queue);
+}
+
 /// What the peer hears about one arrival.
 void report(custody_report& out, const arrival& x) {
   auto& header = x.content->header;
@@ -88,7 +96,6 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
   auto rights = config.node->rights->load();
   auto table = config.node->routing->load();
   auto xs = std::make_shared<arrivals>();
-  std::map<waiting_queue*, size_t> dispatching;
   std::set<std::string> refused_channels;
   for (auto& content : x) {
     auto& header = content->header;
@@ -125,11 +132,10 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
     auto ref = reference(q);
     bool dispatch = false;
     auto service = table->local.find(table->find_local(header.target));
-    if (!header.is_reply() && edge && service != table->local.end() && q->items == 0
-        && q->handed_over + dispatching[q.get()] < config.local_in_flight_max) {
+    if (!header.is_reply() && service != table->local.end() && may_skip_queue(*q)) {
       dispatch = true;
       ref.idempotent = service->second.idempotent;
-      ++dispatching[q.get()];
+      ++q->marking;
     }
     note_due(header.expires_ms, in_memory);
     config.node->record(header.id, 13, header.is_reply(), "received");
@@ -153,6 +159,7 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
     queue_map<std::vector<ledger::waiting_item>> dispatched;
     queue_set touched;
     for (auto& e : *xs) {
+      end_marking(e, touched);
       report(*report_refused, e);
       auto& header = e.content->header;
       if (!header.is_reply())
@@ -192,7 +199,9 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
       pump(q);
   };
   auto failed = [this, link, xs, report_refused](const caf::error&) {
+    queue_set touched;
     for (auto& e : *xs) {
+      end_marking(e, touched);
       if (!e.content->header.is_reply())
         settle(e.queue, e.content->size());
       report_refused->refused.push_back(
@@ -201,6 +210,8 @@ void store_and_forward_state::received(link_actor link, uint64_t number, batch x
          config.retry_ms});
     }
     self->send(link, atom::custody_v, std::move(*report_refused));
+    for (auto& q : touched)
+      pump(q);
   };
   commit_in(in_memory, std::move(step), std::move(done), std::move(failed));
 }

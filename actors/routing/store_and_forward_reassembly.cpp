@@ -312,8 +312,10 @@ void store_and_forward_state::keep_last_piece(incoming_transfer& x, std::string 
   auto table = config.node->routing->load();
   auto service = table->local.find(table->find_local(header.target));
   // What may be handed over at once is, before custody is told: the next of its channel comes then.
-  bool dispatch = !header.is_reply() && edge && service != table->local.end() && q->items == 0
-                  && q->handed_over < config.local_in_flight_max && take_room(id, length_of(x), q);
+  bool dispatch = !header.is_reply() && service != table->local.end() && may_skip_queue(*q)
+                  && take_room(id, length_of(x), q);
+  if (dispatch)
+    ++q->marking;
   auto ref = reference(q);
   ref.idempotent = dispatch && service->second.idempotent;
   note_due(header.expires_ms);
@@ -332,8 +334,14 @@ void store_and_forward_state::keep_last_piece(incoming_transfer& x, std::string 
       *result = std::move(*done);
       return {};
     },
-    [this, id, bytes, q, result] { transfer_complete(id, bytes, q, *result); },
-    [this, id, bytes, q](const caf::error&) {
+    [this, id, bytes, q, result, dispatch] {
+      q->marking -= dispatch ? 1 : 0;
+      transfer_complete(id, bytes, q, *result);
+      if (dispatch)
+        pump(q);
+    },
+    [this, id, bytes, q, dispatch](const caf::error&) {
+      q->marking -= dispatch ? 1 : 0;
       auto& failed = incoming.at(id);
       give_room(id);
       if (!failed.kept.content->header.is_reply())

@@ -139,6 +139,7 @@ TEST_CASE_FIXTURE(json_rpc_fixture, "bounds the requests a service has not answe
   ws.read();
   ws.read();
   CHECK(ws.read().find("\"id\":3") != std::string::npos);
+  CHECK(seen->wait([&] { return seen->takes_again == std::vector{client}; })); // said once
 }
 
 TEST_CASE_FIXTURE(json_rpc_fixture, "closes a service that does not read") {

@@ -79,6 +79,7 @@ echo_edge(service_edge_actor::stateful_pointer<echo_state> self, const record_pt
     [](atom::attach, const data_link_actor&) {},
     [](atom::available, const availability_event&) {},
     [note](atom::available, client_id x) { note([x](record& r) { r.rooms.push_back(x); }); },
+    [note](atom::credit, client_id x) { note([x](record& r) { r.takes_again.push_back(x); }); },
     [](atom::tick) {},
   };
 }

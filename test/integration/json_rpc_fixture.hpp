@@ -75,6 +75,7 @@ struct record {
   std::vector<receipt> receipts;
   std::vector<client_id> closed;
   std::vector<client_id> rooms; // that read again
+  std::vector<client_id> takes_again;
 
   /// Waits until it holds; false after `patience`.
   bool wait(const std::function<bool()>& condition, std::chrono::milliseconds time = patience);

@@ -43,6 +43,7 @@ service_edge_actor::behavior_type deaf_edge(service_edge_actor::pointer) {
     [](atom::attach, const data_link_actor&) {},
     [](atom::available, const availability_event&) {},
     [](atom::available, client_id) {},
+    [](atom::credit, client_id) {},
     [](atom::tick) {},
   };
 }

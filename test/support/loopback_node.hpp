@@ -137,7 +137,8 @@ public:
   uint64_t keepalive_ms = 30'000; // as in link_session_config
   uint64_t idle_ms = 0;
   size_t nodes_remembered_max = 10'000;
-  uint64_t relay_items_max = 10'000; // as in store_and_forward_config
+  uint64_t relay_items_max = 10'000;  // as in store_and_forward_config
+  size_t open_requests_max = 100'000; // as in service_edge_config
   std::shared_ptr<rvi::memory_disk> disk = rvi::memory_disk::make();
   std::shared_ptr<service_side> services = std::make_shared<service_side>();
   std::shared_ptr<rvi::node_context> context;
@@ -209,6 +210,7 @@ private:
     edge_config.authorization = authorization;
     edge_config.service_discovery = discovery;
     edge_config.store_and_forward = store_and_forward;
+    edge_config.open_requests_max = open_requests_max;
     rvi::metric_hub_config hub_config;
     hub_config.node = context;
     hub_config.store = store;

@@ -101,6 +101,36 @@ TEST_CASE_FIXTURE(fixture, "an rpc passes every step of chapter 8 and brings its
   CHECK(steps(vehicle, id, true).count(20) == 1);
 }
 
+TEST_CASE_FIXTURE(fixture, "what is too much for a node's open rpcs comes once some have ended") {
+  cloud.open_requests_max = 2;
+  start_cloud();
+  start_vehicle();
+  for (int i = 0; i < 3; ++i)
+    vehicle.invoke("media_player", stream_audio, song, 30'000);
+  pass(500);
+  REQUIRE(cloud.services->invoked.size() == 2);
+  cloud.reply(cloud.services->invoked[0].content->header.id, "1");
+  pass(500);
+  CHECK(cloud.services->invoked.size() == 3);
+}
+
+TEST_CASE_FIXTURE(fixture, "what a busy connection gave back comes when it takes requests again") {
+  cloud.services->takes_receipts = false;
+  start_cloud();
+  start_vehicle();
+  vehicle.invoke("media_player", stream_audio, song, 30'000);
+  pass(500);
+  REQUIRE(cloud.services->invoked.size() == 1);
+  auto id = cloud.services->invoked[0].content->header.id;
+  self->send(cloud.edge, atom::receipt_v,
+             std::vector<receipt>{{id, false, receipt::status::lost, true, {}}});
+  pass(5'000);
+  CHECK(cloud.services->invoked.size() == 1);
+  self->send(cloud.edge, atom::credit_v, client_id{1});
+  pass(500);
+  CHECK(cloud.services->invoked.size() == 2);
+}
+
 TEST_CASE_FIXTURE(fixture, "a synchronous rpc is answered with its outcome") {
   start_cloud();
   start_vehicle();

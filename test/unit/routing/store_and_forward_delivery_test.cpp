@@ -468,3 +468,24 @@ TEST_CASE_FIXTURE(delivery_fixture, "what was large once does not make a link sl
 }
 
 TEST_SUITE_END();
+
+TEST_CASE_FIXTURE(delivery_fixture,
+                  "a service has its bound in hand, whatever is on its way to the disk") {
+  settings.local_in_flight_max = 10;
+  start();
+  auto link = connect();
+  for (uint64_t seq = 1; seq <= 48; seq += 8) {
+    std::vector<request_header> headers;
+    for (uint64_t i = 0; i < 8; ++i)
+      headers.push_back(asks(seq + i, "play", {}));
+    self->send(queue, atom::received_v, link->handle, link->number, from_cloud(headers),
+               custody_report{});
+  }
+  settle(); // all were on their way when the first came to its service
+  CHECK(seen->invoked.size() == 10);
+  for (size_t taken = 0; taken < seen->invoked.size(); ++taken)
+    receipt_of(seen->invoked[taken], receipt::status::taken);
+  REQUIRE(seen->invoked.size() == 48);
+  for (size_t i = 0; i < 48; ++i)
+    CHECK(seen->invoked[i]->header.id.seq == i + 1);
+}

@@ -47,6 +47,7 @@ service_edge_actor::behavior_type edge(service_edge_actor::pointer, told_ptr to)
     [](atom::attach, const data_link_actor&) {},
     [](atom::available, const availability_event&) {},
     [](atom::available, client_id) {},
+    [](atom::credit, client_id) {},
     [](atom::tick) {},
   };
 }
