@@ -21,6 +21,7 @@ namespace {
 
 constexpr uint64_t warm_up_ms = 1'000;
 constexpr uint64_t drain_patience_ms = 15'000;
+constexpr uint64_t drain_timeout_ms = 3'600'000;
 constexpr uint64_t announce_patience_ms = 15'000;
 constexpr uint64_t answer_timeout_ms = 10'000;
 
@@ -147,6 +148,51 @@ measure(const bench_config& config, const bench_nodes& nodes, bench_load& load) 
   return result_of(config, load, *begin, *end);
 }
 
+/// Queues for a node that is away; then both start again and the queue runs empty.
+expected<bench_result>
+measure_drain(const bench_config& config, bench_nodes& nodes, bench_load& load) {
+  constexpr size_t a = 0, b = 1;
+  load.disconnect_service();
+  nodes.stop(b);
+  auto empty = read_counters(nodes, load);
+  if (!empty)
+    return std::move(empty.error());
+  if (auto error = load.drive_until_accepted(config.requests))
+    return error;
+  auto full = read_counters(nodes, load);
+  if (!full)
+    return std::move(full.error());
+  load.disconnect_driver();
+  nodes.stop(a);
+  if (auto started = nodes.start_again_us(b); !started)
+    return std::move(started.error());
+  std::string target;
+  auto service = register_service(nodes.second(), "sink", config.durability, target);
+  if (!service)
+    return std::move(service.error());
+  load.connect_service(std::move(*service));
+  auto started = nodes.start_again_us(a);
+  if (!started)
+    return std::move(started.error());
+  auto answered_us = steady_now_us();
+  auto begin = read_counters(nodes, load);
+  if (!begin)
+    return std::move(begin.error());
+  if (auto error = load.drain(drain_patience_ms))
+    return error;
+  auto end = read_counters(nodes, load);
+  if (!end)
+    return std::move(end.error());
+  begin->at_us = load.first_delivery_us();
+  end->at_us = load.last_delivery_us();
+  auto result = result_of(config, load, *begin, *end);
+  auto queued_s = double(full->at_us - empty->at_us) / 1e6;
+  result.accepted_per_s = double(full->accepted - empty->accepted) / queued_s;
+  result.drain = {full->nodes[a].rss_anonymous_bytes - empty->nodes[a].rss_anonymous_bytes,
+                  *started, load.first_delivery_us() - answered_us};
+  return result;
+}
+
 /// Two decimals are what the measurement is worth.
 double rounded(double x) {
   return std::round(x * 100) / 100;
@@ -154,18 +200,24 @@ double rounded(double x) {
 
 } // namespace
 
+const char* to_string(bench_scenario x) {
+  return x == bench_scenario::rpc       ? "rpc"
+         : x == bench_scenario::message ? "message"
+                                        : "queue-drain";
+}
+
 expected<bench_result> run_bench(const bench_config& config) {
   auto nodes = bench_nodes::start();
   if (!nodes)
     return std::move(nodes.error());
   load_config wanted;
-  wanted.rpc = config.rpc;
+  wanted.rpc = config.scenario == bench_scenario::rpc;
   wanted.outstanding = config.outstanding;
   wanted.size = config.size;
   wanted.durability = config.durability;
   std::string target;
   auto service
-    = register_service((*nodes)->second(), config.rpc ? "echo" : "sink", config.durability, target);
+    = register_service((*nodes)->second(), wanted.rpc ? "echo" : "sink", config.durability, target);
   if (!service)
     return std::move(service.error());
   auto driver = register_service((*nodes)->first(), "driver", "full", wanted.source);
@@ -173,27 +225,39 @@ expected<bench_result> run_bench(const bench_config& config) {
     return std::move(driver.error());
   if (auto error = wait_for_service((*nodes)->first(), target))
     return error;
-  wanted.target = (config.rpc ? "rpc:" : "message:") + target;
-  bench_load load{std::move(wanted), std::move(*driver), std::move(*service)};
-  return measure(config, **nodes, load);
+  wanted.target = (wanted.rpc ? "rpc:" : "message:") + target;
+  bool drains = config.scenario == bench_scenario::queue_drain;
+  if (drains)
+    wanted.timeout_ms = drain_timeout_ms;
+  bench_load load{std::move(wanted), std::move(*driver)};
+  load.connect_service(std::move(*service));
+  return drains ? measure_drain(config, **nodes, load) : measure(config, **nodes, load);
 }
 
 std::string to_json(const bench_result& x) {
   json::writer out;
   out.begin_object()
-    .member("scenario", x.config.rpc ? "rpc" : "message")
+    .member("scenario", to_string(x.config.scenario))
     .member("outstanding", uint64_t{x.config.outstanding})
     .member("size_bytes", uint64_t{x.config.size})
     .member("durability", x.config.durability);
   out.key("duration_s").number(rounded(x.duration_s));
   out.key("messages_per_s").number(rounded(x.messages_per_s));
   out.key("accepted_per_s").number(rounded(x.accepted_per_s));
-  out.key("latency_us")
-    .begin_object()
-    .member("p50", x.latency_us[0])
-    .member("p99", x.latency_us[1])
-    .member("p999", x.latency_us[2])
-    .end_object();
+  if (x.drain)
+    out.key("drain")
+      .begin_object()
+      .member("anonymous_growth_bytes", x.drain->anonymous_growth_bytes)
+      .member("start_us", x.drain->start_us)
+      .member("first_delivery_us", x.drain->first_delivery_us)
+      .end_object();
+  else
+    out.key("latency_us")
+      .begin_object()
+      .member("p50", x.latency_us[0])
+      .member("p99", x.latency_us[1])
+      .member("p999", x.latency_us[2])
+      .end_object();
   out.key("cpu_us_per_message").begin_object();
   out.key("client").number(rounded(x.cpu_us_per_message[0]));
   out.key("node_a").number(rounded(x.cpu_us_per_message[1]));

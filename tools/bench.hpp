@@ -9,20 +9,33 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace rvi {
 
+enum class bench_scenario { rpc, message, queue_drain };
+const char* to_string(bench_scenario x);
+
 struct bench_config {
-  bool rpc = true;
+  bench_scenario scenario = bench_scenario::rpc;
   uint32_t outstanding = 1;
   size_t size = 256; // bytes of the arguments
   uint64_t duration_ms = 10'000;
+  uint64_t requests = 200'000; // queue_drain: how many wait
   std::string durability = "full";
+};
+
+/// What waited for an absent node, and how it left.
+struct drain_result {
+  uint64_t anonymous_growth_bytes = 0; // of node a while they came
+  uint64_t start_us = 0;               // node a with them in its queue, until it answers
+  uint64_t first_delivery_us = 0;      // after node a answers
 };
 
 struct bench_result {
   bench_config config;
+  std::optional<drain_result> drain;
   double duration_s = 0;
   double messages_per_s = 0; // from end to end
   double accepted_per_s = 0;

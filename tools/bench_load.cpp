@@ -17,7 +17,6 @@ namespace rvi {
 
 namespace {
 
-constexpr uint64_t request_timeout_ms = 120'000;
 constexpr uint64_t memory_timeout_ms = 30'000; // durability none lives 60 s at most
 constexpr uint64_t poll_ms_max = 100;          // a stop signal is seen by then
 constexpr json::limits text_limits{size_t{16} << 20, 64, 10'000};
@@ -65,10 +64,11 @@ uint64_t latency_histogram::quantile(double share) const {
 
 // -- the loop -------------------------------------------------------------------------------------
 
-bench_load::bench_load(load_config config, node_stream driver, node_stream service)
+bench_load::bench_load(load_config config, node_stream driver)
   : config_(std::move(config)),
-    driver_(std::move(driver)),
-    service_(std::move(service)) {
+    driver_(std::move(driver)) {
+  if (config_.durability == "none")
+    config_.timeout_ms = memory_timeout_ms;
   constexpr size_t frame_bytes = sizeof R"({"seq":123456,"pad":""})" - 1;
   padding_.assign(config_.size > frame_bytes ? config_.size - frame_bytes : 0, 'x');
 }
@@ -78,6 +78,15 @@ caf::error bench_load::drive(uint64_t duration_ms) {
   for (auto now = steady_now_ms(); now < deadline; now = steady_now_ms()) {
     send_some();
     if (auto error = poll_once(std::min(deadline - now, poll_ms_max)))
+      return error;
+  }
+  return {};
+}
+
+caf::error bench_load::drive_until_accepted(uint64_t requests) {
+  while (counts_.accepted < requests) {
+    send_some(requests - counts_.accepted - outstanding_);
+    if (auto error = poll_once(poll_ms_max))
       return error;
   }
   return {};
@@ -101,14 +110,13 @@ uint64_t bench_load::lost() const {
   return counts_.accepted > done ? counts_.accepted - done : 0;
 }
 
-void bench_load::send_some() {
+void bench_load::send_some(uint64_t more_max) {
   if (outstanding_ >= config_.outstanding)
     return;
-  auto timeout = std::to_string(
-    wall_now_ms() + (config_.durability == "none" ? memory_timeout_ms : request_timeout_ms));
+  auto timeout = std::to_string(wall_now_ms() + config_.timeout_ms);
   auto begun_us = steady_now_us();
   std::string text;
-  for (; outstanding_ < config_.outstanding; ++outstanding_) {
+  for (; outstanding_ < config_.outstanding && more_max > 0; ++outstanding_, --more_max) {
     auto number = std::to_string(next_++);
     text.assign(R"({"jsonrpc":"2.0","id":)").append(number);
     text.append(R"(,"method":"invoke","params":{"timeout":)").append(timeout);
@@ -117,7 +125,7 @@ void bench_load::send_some() {
     text.append(R"(","durability":")").append(config_.durability);
     text.append(R"(","arguments":{"seq":)").append(number);
     text.append(R"(,"pad":")").append(padding_).append(R"("}}})");
-    driver_.send(text);
+    driver_->send(text);
     records_.emplace_back().begun_us = begun_us;
   }
 }
@@ -126,19 +134,24 @@ caf::error bench_load::poll_once(uint64_t timeout_ms) {
   if (stop_requested())
     return caf::make_error(ec::shutting_down, std::string{"interrupted"});
   pollfd polled[2];
-  node_stream* streams[] = {&driver_, &service_};
+  std::optional<node_stream>* streams[] = {&driver_, &service_};
   for (int i = 0; i < 2; ++i) {
-    if (auto error = streams[i]->flush())
+    auto& stream = *streams[i];
+    polled[i] = {-1, 0, 0}; // poll passes over it
+    if (!stream)
+      continue;
+    if (auto error = stream->flush())
       return error;
-    polled[i] = {streams[i]->fd(), short(POLLIN | (streams[i]->wants_write() ? POLLOUT : 0)), 0};
+    polled[i] = {stream->fd(), short(POLLIN | (stream->wants_write() ? POLLOUT : 0)), 0};
   }
   if (::poll(polled, 2, int(timeout_ms)) <= 0)
     return {};
   for (int i = 0; i < 2; ++i) {
     if (polled[i].revents == 0)
       continue;
-    auto error = streams[i]->read();
-    while (auto text = streams[i]->next()) {
+    auto& stream = *streams[i];
+    auto error = stream->read();
+    while (auto text = stream->next()) {
       if (i == 0)
         take_for_driver(*text);
       else
@@ -163,7 +176,7 @@ void bench_load::take_for_driver(const std::string& text) {
     return take_answer(root["id"].as_uint().value_or(0), root);
   std::string receipt;
   append_receipt(receipt, root["id"]);
-  driver_.send(receipt);
+  driver_->send(receipt);
   take_outcome(root["params"]);
 }
 
@@ -231,7 +244,7 @@ void bench_load::take_for_service(const std::string& text) {
   }
   std::string out;
   append_receipt(out, root["id"]);
-  service_.send(out);
+  service_->send(out);
   auto params = root["params"];
   auto sequence = params["arguments"]["seq"].as_uint().value_or(0);
   if (root["method"].as_string() != "invoke" || sequence == 0 || sequence >= next_)
@@ -239,8 +252,9 @@ void bench_load::take_for_service(const std::string& text) {
   auto& x = records_[sequence];
   if (x.delivered)
     ++counts_.doubled;
-  else
-    ++counts_.delivered;
+  else if (++counts_.delivered == 1)
+    first_delivery_us_ = steady_now_us();
+  last_delivery_us_ = steady_now_us();
   x.delivered = true;
   if (!config_.rpc)
     return;
@@ -248,7 +262,7 @@ void bench_load::take_for_service(const std::string& text) {
   out.append(R"(,"method":"reply","params":{"transaction_id":)");
   out.append(params["transaction_id"].raw()).append(R"(,"arguments":)");
   out.append(params["arguments"].raw()).append("}}");
-  service_.send(out);
+  service_->send(out);
 }
 
 } // namespace rvi

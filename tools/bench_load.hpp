@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //
 // A constant number of outstanding requests from one WebSocket to a service on another, both in one
-// loop of this thread. Every request carries a sequence number, so that nothing lost or doubled
-// goes unseen.
+// loop of this thread; or many into a queue, and out of it when the other comes. Every request
+// carries a sequence number, so that nothing lost or doubled goes unseen.
 
 #pragma once
 
@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -25,6 +26,7 @@ struct load_config {
   std::string target;
   std::string source;
   std::string durability = "full";
+  uint64_t timeout_ms = 120'000;
 };
 
 /// Durations in microseconds, exact to less than one percent.
@@ -55,11 +57,18 @@ struct load_counts {
 
 class bench_load {
 public:
-  bench_load(load_config config, node_stream driver, node_stream service);
+  bench_load(load_config config, node_stream driver);
+
+  /// Where the requests are delivered from now on.
+  void connect_service(node_stream x) { service_ = std::move(x); }
+  void disconnect_service() { service_.reset(); }
+  void disconnect_driver() { driver_.reset(); }
 
   /// Keeps the number outstanding until the time has passed. Errors: of the connections,
   /// `shutting_down` after a stop signal.
   caf::error drive(uint64_t duration_ms);
+  /// Goes on until so many are accepted, however often others are refused.
+  caf::error drive_until_accepted(uint64_t requests);
   /// Sends nothing more and waits until nothing is outstanding or nothing comes for a while.
   caf::error drain(uint64_t patience_ms);
 
@@ -73,6 +82,9 @@ public:
   uint64_t completed() const { return config_.rpc ? counts_.outcomes : counts_.delivered; }
   /// Accepted, and neither delivered nor with an outcome.
   uint64_t lost() const;
+  /// When the first and the last were delivered (steady clock).
+  uint64_t first_delivery_us() const { return first_delivery_us_; }
+  uint64_t last_delivery_us() const { return last_delivery_us_; }
 
 private:
   struct record {
@@ -83,7 +95,7 @@ private:
     bool ended = false; // an rpc's outcome came
   };
 
-  void send_some();
+  void send_some(uint64_t more_max = UINT64_MAX);
   caf::error poll_once(uint64_t timeout_ms);
   void take_for_driver(const std::string& text);
   void take_for_service(const std::string& text);
@@ -92,8 +104,8 @@ private:
   void measure(uint64_t sequence);
 
   load_config config_;
-  node_stream driver_;
-  node_stream service_;
+  std::optional<node_stream> driver_;
+  std::optional<node_stream> service_;
   std::string padding_;
   std::vector<record> records_{1};                      // by sequence number, from 1
   std::unordered_map<std::string, uint64_t> sequences_; // of open rpcs, by transaction id
@@ -102,6 +114,8 @@ private:
   uint64_t reply_id_ = 0;
   uint64_t measuring_from_ = UINT64_MAX;
   uint64_t measuring_until_ = UINT64_MAX;
+  uint64_t first_delivery_us_ = 0;
+  uint64_t last_delivery_us_ = 0;
   load_counts counts_;
   latency_histogram latencies_;
   caf::error broken_;

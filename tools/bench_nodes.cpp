@@ -153,7 +153,7 @@ bench_nodes::~bench_nodes() {
     if (x.pid > 0)
       ::kill(x.pid, SIGTERM);
   for (auto& x : nodes_)
-    stop(x);
+    wait_for_end(x);
   std::error_code ignored;
   if (!directory_.empty())
     std::filesystem::remove_all(directory_, ignored);
@@ -255,7 +255,28 @@ caf::error bench_nodes::wait_until_linked() {
                          "the nodes are not linked after 30 s; last: " + describe(last));
 }
 
-void bench_nodes::stop(member& x) {
+void bench_nodes::stop(size_t node) {
+  ::kill(nodes_[node].pid, SIGTERM);
+  wait_for_end(nodes_[node]);
+}
+
+expected<uint64_t> bench_nodes::start_again_us(size_t node) {
+  auto& x = nodes_[node];
+  auto begun = steady_now_us();
+  if (auto error = spawn(x))
+    return error;
+  while (steady_now_us() - begun < start_patience_ms * 1'000) {
+    if (auto error = check_running(x))
+      return error;
+    if (auto client = node_client::connect(x.endpoint, query_timeout_ms))
+      if (client->call("get_links", "{}", query_timeout_ms))
+        return steady_now_us() - begun;
+    pause_ms(1);
+  }
+  return caf::make_error(ec::timeout, "the node " + x.name + " does not answer after 30 s");
+}
+
+void bench_nodes::wait_for_end(member& x) {
   if (x.pid <= 0)
     return;
   auto deadline = steady_now_ms() + stop_patience_ms;
@@ -273,6 +294,8 @@ void bench_nodes::stop(member& x) {
 
 expected<node_usage> bench_nodes::usage(size_t node) const {
   auto& x = nodes_[node];
+  if (x.pid <= 0)
+    return node_usage{};
   auto folder = "/proc/" + std::to_string(x.pid);
   auto stat = read_text(folder + "/stat");
   auto status = read_text(folder + "/status");

@@ -36,7 +36,13 @@ public:
   const node_endpoint& first() const { return nodes_[0].endpoint; }
   const node_endpoint& second() const { return nodes_[1].endpoint; }
   std::string second_name() const { return nodes_[1].name; }
+  /// Nothing while it is stopped.
   expected<node_usage> usage(size_t node) const;
+
+  /// Ends the node in order; what it wrote stays.
+  void stop(size_t node);
+  /// Starts it again and waits until it answers; how long that took. Errors as of `start`.
+  expected<uint64_t> start_again_us(size_t node);
 
 private:
   struct member {
@@ -52,7 +58,7 @@ private:
   caf::error spawn(member& x);
   caf::error wait_until_linked();
   caf::error check_running(member& x);
-  void stop(member& x);
+  void wait_for_end(member& x);
 
   std::string directory_;
   std::array<member, 2> nodes_;

@@ -9,6 +9,7 @@
 #include "tools/stop_signal.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 
 namespace rvi {
@@ -29,7 +30,11 @@ struct bench_options {
 int run_bench_command(const bench_options& options) {
   catch_stop_signals();
   auto config = options.config;
-  config.rpc = options.scenario == "rpc";
+  for (auto x : {bench_scenario::rpc, bench_scenario::message, bench_scenario::queue_drain})
+    if (options.scenario == to_string(x))
+      config.scenario = x;
+  if (config.scenario == bench_scenario::queue_drain)
+    config.outstanding = std::max(config.outstanding, uint32_t{256});
   config.duration_ms = options.seconds * 1'000;
   auto result = run_bench(config);
   if (!result)
@@ -51,8 +56,11 @@ void add_bench_command(CLI::App& app, command& chosen) {
   auto x = std::make_shared<bench_options>();
   auto sub = app.add_subcommand("bench", "Measure two linked nodes on this machine: rate, latency, "
                                          "CPU, memory, syncs, and whether all arrive once");
-  sub->add_option("SCENARIO", x->scenario, "rpc: call and reply; message: one way")
-    ->check(CLI::IsMember({"rpc", "message"}))
+  sub
+    ->add_option(
+      "SCENARIO", x->scenario,
+      "rpc: call and reply; message: one way; queue-drain: messages that waited for the other")
+    ->check(CLI::IsMember({"rpc", "message", "queue-drain"}))
     ->required();
   sub->add_option("--outstanding", x->config.outstanding, "requests under way at a time")
     ->check(CLI::Range(uint32_t{1}, outstanding_max))
@@ -62,6 +70,9 @@ void add_bench_command(CLI::App& app, command& chosen) {
     ->capture_default_str();
   sub->add_option("--seconds", x->seconds, "how long to measure, after 1 s of warm-up")
     ->check(CLI::Range(1, 86'400))
+    ->capture_default_str();
+  sub->add_option("--requests", x->config.requests, "queue-drain: how many wait")
+    ->check(CLI::Range(1, 1'000'000))
     ->capture_default_str();
   sub->add_option("--durability", x->config.durability, "full: on disk at both; none: in memory")
     ->check(CLI::IsMember({"full", "none"}))

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// `rvi bench` measures something in every scenario, and nothing is lost. How fast is not asked
+// here.
+
+#include "runtime/json/json.hpp"
+#include "test/integration/node_process.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace rvi;
+using namespace rvi::test;
+
+TEST_SUITE_BEGIN("bench" * doctest::skip(rvi_program().empty()));
+
+TEST_CASE("every scenario of the bench measures and loses nothing") {
+  for (std::string scenario :
+       {"rpc --seconds 2 --outstanding 16", "message --seconds 2 --outstanding 64",
+        "rpc --seconds 2 --durability none", "queue-drain --requests 30000"}) {
+    CAPTURE(scenario);
+    auto result = run_rvi("bench " + scenario + " --format json");
+    REQUIRE_MESSAGE(result.code == 0, result.output);
+    auto text = json::parse(result.output);
+    REQUIRE_MESSAGE(text, result.output);
+    auto x = text->root();
+    CHECK(scenario.starts_with(x["scenario"].as_string().value_or("none")));
+    auto delivered = x["delivered"].as_uint().value_or(0);
+    CHECK(delivered > 0);
+    CHECK(delivered == x["accepted"].as_uint());
+    CHECK(x["messages_per_s"].as_double().value_or(0) > 0);
+    // What is durable was synced in the same run.
+    bool durable = scenario.find("none") == std::string::npos;
+    CHECK((x["fdatasync_count"].as_uint().value_or(0) > 0) == durable);
+    if (auto drain = x["drain"]) {
+      CHECK(delivered == 30'000);
+      CHECK(drain["start_us"].as_uint().value_or(0) > 0);
+      CHECK(drain["anonymous_growth_bytes"].as_uint().value_or(UINT64_MAX) < size_t{64} << 20);
+    }
+    MESSAGE(result.output);
+  }
+}
+
+TEST_SUITE_END();
