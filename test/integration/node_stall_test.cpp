@@ -24,7 +24,7 @@ constexpr size_t stalled = 41;
 constexpr size_t outstanding_max = 16;
 constexpr size_t round_requests = 1'000;
 constexpr size_t rounds_min = 3; // of each kind
-constexpr size_t rounds_max = 9;
+constexpr size_t rounds_max = 15;
 constexpr double slower_max = 1.2; // p99 with the stalled one to p99 without
 constexpr uint64_t minute_ms = 60'000;
 
