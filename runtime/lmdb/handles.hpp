@@ -92,14 +92,19 @@ struct open_environment {
 };
 
 struct writing {
-  explicit writing(open_environment& open) : open(open) {}
+  explicit writing(open_environment& open) : open(open), cursors(open.tables.size()) {}
   ~writing();
+  /// The table's cursor stays where it is between calls: what is near is found without a search
+  /// from the root.
+  int cursor(table_id table, MDB_cursor*& result);
+
   open_environment& open;
-  transaction_handle transaction; // null when over
-  std::vector<table_sums> sums;   // as they will be
-  bool full = false;              // takes no additions
-  bool reserve_allowed = false;   // but these
-  caf::error error;               // the first one
+  transaction_handle transaction;     // null when over
+  std::vector<cursor_handle> cursors; // of the tables used; go before the transaction
+  std::vector<table_sums> sums;       // as they will be
+  bool full = false;                  // takes no additions
+  bool reserve_allowed = false;       // but these
+  caf::error error;                   // the first one
 };
 
 struct reading {

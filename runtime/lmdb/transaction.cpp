@@ -12,8 +12,22 @@ namespace rvi::lmdb {
 namespace detail {
 
 writing::~writing() {
+  cursors.clear();
   transaction.reset();
   open.writing = false;
+}
+
+int writing::cursor(table_id table, MDB_cursor*& result) {
+  assert(transaction);
+  auto& kept = cursors[table];
+  auto rc = 0;
+  if (!kept) {
+    MDB_cursor* raw = nullptr;
+    rc = mdb_cursor_open(transaction.get(), open.tables[table].dbi, &raw);
+    kept.reset(raw);
+  }
+  result = kept.get();
+  return rc;
 }
 
 namespace {
@@ -25,13 +39,9 @@ caf::error check_key(std::string_view key) {
                                           + " bytes; 1 to 511 are possible");
 }
 
+/// What LMDB found under this key, checked.
 expected<std::optional<std::string_view>>
-get_verified(MDB_txn* transaction, const open_table& table, std::string_view key) {
-  if (auto error = check_key(key))
-    return error;
-  auto key_val = to_val(key);
-  MDB_val stored;
-  auto rc = mdb_get(transaction, table.dbi, &key_val, &stored);
+verified_result(int rc, const open_table& table, std::string_view key, const MDB_val& stored) {
   if (rc == MDB_NOTFOUND)
     return std::optional<std::string_view>{};
   if (rc != 0)
@@ -91,11 +101,11 @@ expected<std::optional<std::string_view>> last_key(MDB_txn* transaction, const o
 }
 
 /// Makes room for payload and checksum and fills it.
-int put_reserved(MDB_txn* transaction, MDB_dbi dbi, unsigned flags, std::string_view key,
-                 std::string_view payload, uint32_t crc, MDB_val& stored) {
+int put_reserved(MDB_cursor* cursor, unsigned flags, std::string_view key, std::string_view payload,
+                 uint32_t crc, MDB_val& stored) {
   auto key_val = to_val(key);
   stored = {payload.size() + crc_size, nullptr};
-  auto rc = mdb_put(transaction, dbi, &key_val, &stored, flags | MDB_RESERVE);
+  auto rc = mdb_cursor_put(cursor, &key_val, &stored, flags | MDB_RESERVE);
   if (rc != 0)
     return rc;
   auto to = static_cast<char*>(stored.mv_data);
@@ -122,19 +132,39 @@ caf::error put_record(writing& x, table_id id, unsigned flags, std::string_view 
     return remember(x, caf::make_error(ec::store_full, "the store has no room left"));
   auto& table = x.open.tables[id];
   auto& sums = x.sums[id];
-  auto raw = x.transaction.get();
   auto crc = record_crc(table.name, key, payload);
+  MDB_cursor* cursor = nullptr;
   MDB_val stored;
-  auto rc = put_reserved(raw, table.dbi, flags, key, payload, crc, stored);
+  auto rc = x.cursor(id, cursor);
+  if (rc == 0)
+    rc = put_reserved(cursor, flags, key, payload, crc, stored);
   if (rc == MDB_KEYEXIST && flags == MDB_APPEND)
-    rc = put_reserved(raw, table.dbi, MDB_NOOVERWRITE, key, payload, crc, stored);
+    rc = put_reserved(cursor, MDB_NOOVERWRITE, key, payload, crc, stored);
   if (rc == MDB_KEYEXIST) {
     sums.remove(key, stored_crc(to_view(stored))); // the record there before
-    rc = put_reserved(raw, table.dbi, 0, key, payload, crc, stored);
+    rc = put_reserved(cursor, 0, key, payload, crc, stored);
   }
   if (rc != 0)
     return remember(x, to_error(rc, "writing to " + table.name));
   sums.add(key, crc);
+  return {};
+}
+
+caf::error put_sums(writing& x) {
+  MDB_cursor* raw = nullptr;
+  if (auto rc = mdb_cursor_open(x.transaction.get(), x.open.sums, &raw))
+    return to_error(rc, "writing sums");
+  cursor_handle cursor(raw);
+  for (size_t i = 0; i < x.open.tables.size(); ++i) {
+    auto& table = x.open.tables[i];
+    if (x.sums[i] == table.sums)
+      continue;
+    auto payload = encode(x.sums[i]);
+    auto crc = record_crc(sums_table, table.name, payload);
+    MDB_val stored;
+    if (auto rc = put_reserved(raw, 0, table.name, payload, crc, stored))
+      return to_error(rc, "writing the sums of " + table.name);
+  }
   return {};
 }
 
@@ -168,15 +198,17 @@ expected<bool> write_transaction::erase(table_id id, std::string_view key) {
   if (auto error = detail::check_key(key))
     return detail::remember(*writing_, error);
   auto& table = writing_->open.tables[id];
-  auto raw = writing_->transaction.get();
   auto key_val = detail::to_val(key);
+  MDB_cursor* cursor = nullptr;
   MDB_val stored;
-  auto rc = mdb_get(raw, table.dbi, &key_val, &stored);
+  auto rc = writing_->cursor(id, cursor);
+  if (rc == 0)
+    rc = mdb_cursor_get(cursor, &key_val, &stored, MDB_SET);
   if (rc == MDB_NOTFOUND)
     return false;
   auto crc = rc == 0 ? detail::stored_crc(detail::to_view(stored)) : 0;
   if (rc == 0)
-    rc = mdb_del(raw, table.dbi, &key_val, nullptr);
+    rc = mdb_cursor_del(cursor, 0);
   if (rc != 0)
     return detail::remember(*writing_, detail::to_error(rc, "erasing from " + table.name));
   writing_->sums[id].remove(key, crc);
@@ -188,8 +220,15 @@ write_transaction::get(table_id table, std::string_view key) const {
   assert(table < writing_->open.tables.size());
   if (writing_->error)
     return writing_->error;
-  assert(writing_->transaction);
-  return detail::get_verified(writing_->transaction.get(), writing_->open.tables[table], key);
+  if (auto error = detail::check_key(key))
+    return error;
+  auto key_val = detail::to_val(key);
+  MDB_cursor* cursor = nullptr;
+  MDB_val stored;
+  auto rc = writing_->cursor(table, cursor);
+  if (rc == 0)
+    rc = mdb_cursor_get(cursor, &key_val, &stored, MDB_SET);
+  return detail::verified_result(rc, writing_->open.tables[table], key, stored);
 }
 
 expected<size_t> write_transaction::scan(const scan_range& range, const record_visitor& record,
@@ -213,18 +252,10 @@ caf::error write_transaction::commit() {
   assert(finished && finished->transaction);
   if (finished->error)
     return finished->error;
+  if (auto error = detail::put_sums(*finished))
+    return error;
   auto& open = finished->open;
-  for (size_t i = 0; i < open.tables.size(); ++i) {
-    auto& table = open.tables[i];
-    if (finished->sums[i] == table.sums)
-      continue;
-    auto payload = detail::encode(finished->sums[i]);
-    auto crc = detail::record_crc(detail::sums_table, table.name, payload);
-    MDB_val stored;
-    if (auto rc = detail::put_reserved(finished->transaction.get(), open.sums, 0, table.name,
-                                       payload, crc, stored))
-      return detail::to_error(rc, "writing the sums of " + table.name);
-  }
+  finished->cursors.clear();
   if (auto rc = mdb_txn_commit(finished->transaction.release())) {
     open.failed = !detail::is_full(rc);
     return detail::to_error(rc, "committing");
@@ -243,7 +274,13 @@ read_transaction::~read_transaction() = default;
 expected<std::optional<std::string_view>>
 read_transaction::get(table_id table, std::string_view key) const {
   assert(table < reading_->open.tables.size());
-  return detail::get_verified(reading_->transaction.get(), reading_->open.tables[table], key);
+  if (auto error = detail::check_key(key))
+    return error;
+  auto key_val = detail::to_val(key);
+  MDB_val stored;
+  auto& from = reading_->open.tables[table];
+  auto rc = mdb_get(reading_->transaction.get(), from.dbi, &key_val, &stored);
+  return detail::verified_result(rc, from, key, stored);
 }
 
 expected<size_t> read_transaction::scan(const scan_range& range, const record_visitor& record,
