@@ -98,22 +98,26 @@ queue_place place_of(transaction& t, const IdRecord& x) {
   return result;
 }
 
-caf::error drop_content(transaction& t, IdRecord& x) {
-  if (x.record() == 0)
+namespace {
+
+/// An envelope of table `records`, if there is one, with its pieces.
+caf::error drop_kept(transaction& t, uint64_t seq, bool in_pieces) {
+  if (seq == 0)
     return {};
-  auto err = drop(t, table::records, seq_key(x.record()));
-  if (!err && x.record_in_pieces())
-    err = drop_pieces(t, x.record());
+  auto err = drop(t, table::records, seq_key(seq));
+  return !err && in_pieces ? drop_pieces(t, seq) : err;
+}
+
+} // namespace
+
+caf::error drop_content(transaction& t, IdRecord& x) {
+  auto err = drop_kept(t, x.record(), x.record_in_pieces());
   x.set_record(0);
   return err;
 }
 
 caf::error drop_outcome(transaction& t, IdRecord& x) {
-  if (x.outcome_record() == 0)
-    return {};
-  auto err = drop(t, table::records, seq_key(x.outcome_record()));
-  if (!err && x.outcome_record_in_pieces())
-    err = drop_pieces(t, x.outcome_record());
+  auto err = drop_kept(t, x.outcome_record(), x.outcome_record_in_pieces());
   x.set_outcome_record(0);
   return err;
 }

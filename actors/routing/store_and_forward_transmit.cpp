@@ -71,12 +71,16 @@ void store_and_forward_state::transmit(const queue_ptr& q, const next_hop& next,
     auto& item = i->second;
     if (!item.content || item.at.priority > priority_max)
       break;
+    if (!may_go(*q, item, next)) {
+      ++i;
+      continue;
+    }
     bool large = wire::needs_fragments(*item.content, frame_max);
     auto content = large && !item.content->is_opening() ? opening_of(*item.content) : item.content;
     auto channel = channel_of(*content);
     order.next(*content);
-    if (!may_go(*q, item, next) || !order.allows(*q, channel, item.in_memory, large)) {
-      ++i; // of a channel: its turn comes with the custody of those before it
+    if (!order.allows(*q, channel, item.in_memory, large)) {
+      ++i; // its turn comes with the custody of those before it
       continue;
     }
     if (large && !may_open_transfer(q, link)) {

@@ -97,6 +97,8 @@ struct writing {
   /// The table's cursor stays where it is between calls: what is near is found without a search
   /// from the root.
   int cursor(table_id table, MDB_cursor*& result);
+  /// Puts it on this key, if that is there.
+  int find(table_id table, std::string_view key, MDB_cursor*& at, MDB_val& stored);
 
   open_environment& open;
   transaction_handle transaction;     // null when over

@@ -30,6 +30,12 @@ int writing::cursor(table_id table, MDB_cursor*& result) {
   return rc;
 }
 
+int writing::find(table_id table, std::string_view key, MDB_cursor*& at, MDB_val& stored) {
+  auto key_val = to_val(key);
+  auto rc = cursor(table, at);
+  return rc == 0 ? mdb_cursor_get(at, &key_val, &stored, MDB_SET) : rc;
+}
+
 namespace {
 
 caf::error check_key(std::string_view key) {
@@ -198,12 +204,9 @@ expected<bool> write_transaction::erase(table_id id, std::string_view key) {
   if (auto error = detail::check_key(key))
     return detail::remember(*writing_, error);
   auto& table = writing_->open.tables[id];
-  auto key_val = detail::to_val(key);
   MDB_cursor* cursor = nullptr;
   MDB_val stored;
-  auto rc = writing_->cursor(id, cursor);
-  if (rc == 0)
-    rc = mdb_cursor_get(cursor, &key_val, &stored, MDB_SET);
+  auto rc = writing_->find(id, key, cursor, stored);
   if (rc == MDB_NOTFOUND)
     return false;
   auto crc = rc == 0 ? detail::stored_crc(detail::to_view(stored)) : 0;
@@ -222,12 +225,9 @@ write_transaction::get(table_id table, std::string_view key) const {
     return writing_->error;
   if (auto error = detail::check_key(key))
     return error;
-  auto key_val = detail::to_val(key);
   MDB_cursor* cursor = nullptr;
   MDB_val stored;
-  auto rc = writing_->cursor(table, cursor);
-  if (rc == 0)
-    rc = mdb_cursor_get(cursor, &key_val, &stored, MDB_SET);
+  auto rc = writing_->find(table, key, cursor, stored);
   return detail::verified_result(rc, writing_->open.tables[table], key, stored);
 }
 
