@@ -10,6 +10,7 @@
 
 #include "messages/name.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -243,15 +244,11 @@ const char* to_string(name_type x) {
 
 namespace {
 
-/// Both kinds of literal text: checked and folded.
-expected<std::string> normalise_literal(std::string_view x, size_t levels_min) {
-  if (x.size() > name_bytes_max) // before copying it
-    return check_head(x, false);
-  std::string result{x};
-  fold(result);
-  if (auto failure = check_head(result, false))
+/// A name without wildcards; the text comes folded.
+caf::error check_folded(std::string_view x, size_t levels_min) {
+  if (auto failure = check_head(x, false))
     return failure;
-  level_reader levels{split_type(result).path};
+  level_reader levels{split_type(x).path};
   std::string_view level;
   size_t count = 0;
   while (levels.next(level))
@@ -259,6 +256,17 @@ expected<std::string> normalise_literal(std::string_view x, size_t levels_min) {
       return failure;
   if (count < levels_min)
     return invalid("has fewer than " + std::to_string(levels_min) + " levels");
+  return {};
+}
+
+/// Both kinds of literal text: checked and folded.
+expected<std::string> normalise_literal(std::string_view x, size_t levels_min) {
+  if (x.size() > name_bytes_max) // before copying it
+    return check_head(x, false);
+  std::string result{x};
+  fold(result);
+  if (auto failure = check_folded(result, levels_min))
+    return failure;
   return result;
 }
 
@@ -266,6 +274,11 @@ expected<std::string> normalise_literal(std::string_view x, size_t levels_min) {
 
 expected<std::string> normalise_name(std::string_view x) {
   return normalise_literal(x, name_levels_min);
+}
+
+bool is_normal_name(std::string_view x) {
+  return std::none_of(x.begin(), x.end(), [](char c) { return c >= 'A' && c <= 'Z'; })
+         && !check_folded(x, name_levels_min);
 }
 
 expected<std::string> normalise_node_address(std::string_view x) {

@@ -31,8 +31,11 @@ expected<std::string> normalise_name(std::string_view x);
 /// The same for the address of a node (HLD 6.3): no type, 2 levels or more.
 expected<std::string> normalise_node_address(std::string_view x);
 
-/// The same for a pattern: `+` may stand for one whole level or the type, `#` for the rest at the
-/// end; one level is enough; a trailing `/` means the same as `/#` and is kept as `/#`.
+/// True if `normalise_name` would return just this text; it need not be copied to see that.
+bool is_normal_name(std::string_view x);
+
+/// `normalise_name` for a pattern: `+` may stand for one whole level or the type, `#` for the rest
+/// at the end; one level is enough; a trailing `/` means the same as `/#` and is kept as `/#`.
 expected<std::string> normalise_pattern(std::string_view x);
 
 /// The type prefix of a normalised name, if it has one.

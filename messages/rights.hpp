@@ -97,6 +97,9 @@ struct rights {
   /// The part of it that holds for whoever takes the request, its target or a relay.
   caf::error check_sender(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const;
 
+  /// The part of that which each request has for itself, whoever sent it.
+  caf::error check_times(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const;
+
   /// True if a credential of this node that stands now lets it carry for this name.
   bool may_relay(std::string_view name, uint64_t now_ms) const;
   /// The same for any name: this node is a relay.

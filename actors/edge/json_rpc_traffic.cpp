@@ -14,7 +14,7 @@ namespace rvi {
 
 namespace {
 
-constexpr size_t read_bytes_busy = size_t{32} << 10;
+constexpr size_t read_bytes_busy = size_t{64} << 10;
 constexpr std::string_view text_type = "text/plain; charset=utf-8";
 
 /// Never used twice in this process: the edge outlives a server that is restarted.

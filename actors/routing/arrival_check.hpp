@@ -24,9 +24,11 @@ struct arrival_check {
   const peer_identity& peer;
   bool relayed = false; // another node than the peer signed it
   uint64_t now_ms = 0;
+  const request_header* judged = nullptr; // of the last item that was for here and allowed
 
-  /// Errors: those of `rights::check_remote`, `refused: loop`, `timeout` (its age says so).
-  caf::error operator()(const envelope& x) const;
+  /// The items of one batch, which stay where they are meanwhile. Errors: those of
+  /// `rights::check_remote`, `refused: loop`, `timeout` (its age says so).
+  caf::error operator()(const envelope& x);
 
   /// True if it is for another node: this one is to carry it.
   bool goes_on(const envelope& x) const;

@@ -67,7 +67,7 @@ caf::error enqueue(transaction& t, const queue_ref& queue, uint64_t seq, std::st
   entry.set_bytes(bytes);
   if (kind == entry_kind::request && x.state() == storage::HELD && x.revived())
     entry.set_expires_ms(x.expires_ms());
-  x.set_queue(queue.name);
+  x.set_queue(queue.name == x.target() ? std::string{} : queue.name);
   x.set_queue_number(queue.number);
   x.set_queue_seq(seq);
   position at{static_cast<uint8_t>(x.priority()), seq};
@@ -90,7 +90,9 @@ caf::error leave_queue(transaction& t, IdRecord& x) {
 queue_place place_of(transaction& t, const IdRecord& x) {
   if (x.queue_seq() == 0)
     return {};
-  queue_place result{x.queue(), {static_cast<uint8_t>(x.priority()), x.queue_seq()}, 0};
+  queue_place result{x.queue().empty() ? x.target() : x.queue(),
+                     {static_cast<uint8_t>(x.priority()), x.queue_seq()},
+                     0};
   auto entry = t.get(table::queue, queue_key(x.queue_number(), result.at));
   storage::QueueEntry waiting;
   if (entry && *entry && waiting.ParseFromString(**entry))

@@ -36,7 +36,7 @@ expected<envelope_ptr> decode_stored(std::string_view x) {
   if (!y.ParseFromArray(x.data(), static_cast<int>(x.size())) || y.path().size() % 32 != 0
       || y.route().size() % 16 != 0)
     return caf::make_error(ec::malformed, std::string{"a damaged stored envelope"});
-  auto header = wire::decode_header(y.header());
+  auto header = wire::decode_kept_header(y.header());
   if (!header)
     return std::move(header.error());
   auto result = std::make_shared<envelope>();

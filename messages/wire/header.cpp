@@ -54,12 +54,6 @@ bool absent_or_size(const std::string& x, size_t n) {
   return x.empty() || x.size() == n;
 }
 
-bool names_are_normal(const RequestHeader& x) {
-  auto source = normalise_name(x.source());
-  auto target = normalise_name(x.target());
-  return source && *source == x.source() && target && *target == x.target();
-}
-
 /// Field by field what rvi.proto says; everything but the encoding.
 const char* broken_rule(const RequestHeader& x) {
   if (x.version() != header_version)
@@ -85,7 +79,7 @@ const char* broken_rule(const RequestHeader& x) {
     return "request_hash goes with replies only";
   if (x.expires_ms() <= x.created_ms())
     return "expires before it was created";
-  if (!names_are_normal(x))
+  if (!is_normal_name(x.source()) || !is_normal_name(x.target()))
     return "a name that is not normalised";
   auto type = type_of(x.target());
   if (type_of(x.source()) || (reply && type))
@@ -123,18 +117,9 @@ std::string encode_header(const request_header& x) {
   return y.SerializeAsString(); // no map fields: one encoding
 }
 
-expected<request_header> decode_header(std::string_view x) {
-  if (x.size() > header_bytes_max)
-    return malformed("a header over 8 KiB");
-  if (!only_known_fields(x))
-    return malformed("header fields out of order or unknown");
-  RequestHeader y;
-  if (!y.ParseFromArray(x.data(), static_cast<int>(x.size())))
-    return malformed("a header that does not parse");
-  if (auto why = broken_rule(y))
-    return malformed(why);
-  if (y.SerializeAsString() != x)
-    return malformed("a header that is not canonical");
+namespace {
+
+request_header header_of(RequestHeader& y) {
   request_header result;
   result.kind = static_cast<request_kind>(y.kind());
   result.id = *transaction_id_from_bytes(y.transaction_id());
@@ -157,6 +142,31 @@ expected<request_header> decode_header(std::string_view x) {
   if (y.has_on_behalf_of())
     result.user_role = std::move(*y.mutable_on_behalf_of()->mutable_role());
   return result;
+}
+
+} // namespace
+
+expected<request_header> decode_header(std::string_view x) {
+  if (x.size() > header_bytes_max)
+    return malformed("a header over 8 KiB");
+  if (!only_known_fields(x))
+    return malformed("header fields out of order or unknown");
+  RequestHeader y;
+  if (!y.ParseFromArray(x.data(), static_cast<int>(x.size())))
+    return malformed("a header that does not parse");
+  if (auto why = broken_rule(y))
+    return malformed(why);
+  if (y.SerializeAsString() != x)
+    return malformed("a header that is not canonical");
+  return header_of(y);
+}
+
+expected<request_header> decode_kept_header(std::string_view x) {
+  RequestHeader y;
+  if (!y.ParseFromArray(x.data(), static_cast<int>(x.size()))
+      || !size_is(y.transaction_id(), transaction_id_bytes))
+    return malformed("a header that does not parse");
+  return header_of(y);
 }
 
 std::string encode_announced(const remote_service& x, const node_uid& owner) {

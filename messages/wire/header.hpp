@@ -20,6 +20,10 @@ std::string encode_header(const request_header& x);
 /// Refuses every other encoding of the same header. Error: `malformed`.
 expected<request_header> decode_header(std::string_view x);
 
+/// For bytes that this node made or accepted before, and that a checksum has kept since: read, not
+/// judged again. Error: `malformed`.
+expected<request_header> decode_kept_header(std::string_view x);
+
 std::string encode_announced(const remote_service& x, const node_uid& owner);
 
 struct announced {
