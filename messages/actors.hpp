@@ -41,6 +41,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(rvi, caf::first_custom_type_id)
   CAF_ADD_ATOM(rvi, rvi::atom, link_down, "link_down")
   CAF_ADD_ATOM(rvi, rvi::atom, link_up, "link_up")
   CAF_ADD_ATOM(rvi, rvi::atom, outcome, "outcome")
+  CAF_ADD_ATOM(rvi, rvi::atom, provision, "provision")
   CAF_ADD_ATOM(rvi, rvi::atom, publish, "publish")
   CAF_ADD_ATOM(rvi, rvi::atom, queue, "queue")
   CAF_ADD_ATOM(rvi, rvi::atom, read, "read")
@@ -85,6 +86,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::setup_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::local_service)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::undelivered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::outcome_notice)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::certificate_call)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::queue_call)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::queue_answer)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::outcome_notice>)
@@ -136,6 +138,12 @@ using json_rpc_actor = caf::typed_actor<
   caf::reacts_to<atom::available, std::vector<availability_report>>,
   // HLD 6.1.3: hands metrics to subscribers; a slow one gets the newest of each topic.
   caf::reacts_to<atom::publish, std::vector<metric_delivery>>>;
+
+/// A service of the node itself, such as Authorization's provisioning (HLD 9): it is part of the
+/// node and needs no connection.
+using node_service_actor = caf::typed_actor<
+  // HLD 8.19, figure 35: hands it requests; each ends in a receipt to the edge.
+  caf::reacts_to<atom::invoke, std::vector<invocation>>>;
 
 /// One session with a peer, over any kind of link. Everything it is told is a fact.
 using link_actor = caf::typed_actor<
@@ -236,6 +244,9 @@ using service_edge_actor = caf::typed_actor<
   caf::reacts_to<atom::attach, json_rpc_actor>,
   // Who knows about links.
   caf::reacts_to<atom::attach, data_link_actor>,
+  // HLD 9: a service of the node itself under this full name, which may be reserved. It may be
+  // given a request again. Error: `unauthorized` if no credential of the node covers the name.
+  caf::replies_to<atom::attach, std::string, node_service_actor>::with<atom::done>,
   // HLD 11.6: what changed about a node; goes to whoever has subscribed to it.
   caf::reacts_to<atom::available, availability_event>,
   // Reports to this connection were left out; it has room again for the current state.
@@ -315,6 +326,11 @@ using authorization_actor = caf::typed_actor<
   // HLD 3.2.7: the token that the peer wants to see next time, and that it keeps ours.
   caf::reacts_to<atom::rotate, link_actor, uint64_t, std::string>,
   caf::reacts_to<atom::confirm, link_actor, uint64_t>,
+  // HLD 9.1, 9.4, 9.5: what a provisioning service asks; answers its reply, one JSON value, once it
+  // is durable and in force.
+  caf::replies_to<atom::provision, certificate_call>::with<std::string>,
+  // INTERNAL: sessions are made anew, with the credentials there are now.
+  caf::reacts_to<atom::introduce>,
   // Who must hear when rights shrink.
   caf::reacts_to<atom::attach, store_and_forward_actor>,
   caf::reacts_to<atom::attach, rights_listener_actor>,

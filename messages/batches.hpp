@@ -178,6 +178,16 @@ struct undelivered {
   std::vector<transaction_id> ids;
 };
 
+/// HLD 9: what a provisioning service asks of this node's Authorization.
+struct certificate_call {
+  enum class action { add, remove, revoke, list };
+  action what = action::list;
+  std::string source; // who asks
+  std::string issuer; // its organization, as its credential says
+  /// add: credentials, as text; remove, revoke: ids of credentials of that organization.
+  std::vector<std::string> values;
+};
+
 /// What store and forward answers to a queue_call. What else is to be done only the edge can do.
 struct queue_answer {
   std::string json;

@@ -54,7 +54,8 @@ size_t credential_cache::size() const {
 }
 
 bool rights::revoked(const credential& x) const {
-  return revocations && is_revoked(x, *revocations);
+  return (revocations && is_revoked(x, *revocations))
+         || (blocked && blocked->count(x.revocation) > 0);
 }
 
 bool rights::quarantined(const credential& x) const {

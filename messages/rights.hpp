@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -66,6 +67,9 @@ struct rights {
   std::shared_ptr<const revocation_sets> revocations; // null: none
   /// Nodes whose key two hold (HLD 3.2.7), and since when (Unix seconds). Null: none.
   std::shared_ptr<const std::map<node_uid, uint64_t>> quarantine;
+
+  /// HLD 9.4, 9.5: credentials that provisioning services have deleted or revoked here. Null: none.
+  std::shared_ptr<const std::set<revocation_id>> blocked;
 
   /// HLD 9.5: its issuer has taken the credential back.
   bool revoked(const credential& x) const;

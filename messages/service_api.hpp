@@ -23,6 +23,9 @@ struct principal {
   bool administrator = false; // may ask for status, traces and queues
 };
 
+/// The principal of the node's own services.
+inline constexpr const char* node_principal = "node";
+
 /// One connection of a service, or one HTTP request; never used twice.
 using client_id = uint64_t;
 

@@ -5,6 +5,7 @@
 #include "actors/node/config.hpp"
 #include "actors/node/environment.hpp"
 #include "actors/node/node.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 #include "tools/commands.hpp"
 
@@ -63,6 +64,7 @@ int serve(node& x, const std::string& config_path, const sigset_t& signals) {
   log::info(component, "stopping");
   x.stop();
   log::info(component, "stopped");
+  audit::record("stopped");
   return 0;
 }
 
@@ -85,6 +87,10 @@ int run_node(const std::string& config_path, bool dump_config) {
   auto env = prepare_environment(config);
   if (!env)
     return fail(env.error());
+  if (!config.audit_file.empty())
+    if (auto err = audit::open({resolve_path(config, config.audit_file), config.audit_bytes_max,
+                                config.audit_files_max}))
+      return fail(err);
   node_system_config system_config;
   caf::actor_system system{system_config};
   auto x = node::start(system, *env);

@@ -42,6 +42,7 @@ void add_queue_command(CLI::App& app, command& chosen);   // list, show, drop, r
 void add_metric_commands(CLI::App& app, command& chosen); // publish, subscribe
 void add_revoke_command(CLI::App& app, command& chosen);
 void add_links_command(CLI::App& app, command& chosen);
+void add_audit_command(CLI::App& app, command& chosen);
 void add_trace_command(CLI::App& app, command& chosen);
 void add_bench_command(CLI::App& app, command& chosen);
 void add_simulate_command(CLI::App& app, command& chosen);

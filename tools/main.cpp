@@ -71,6 +71,7 @@ void build(CLI::App& app, command& chosen) {
   add_revoke_command(app, chosen);
   add_links_command(app, chosen);
   add_trace_command(app, chosen);
+  add_audit_command(app, chosen);
   add_bench_command(app, chosen);
   add_simulate_command(app, chosen);
   add_help_command(app, chosen);

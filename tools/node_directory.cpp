@@ -183,11 +183,11 @@ std::string link_section(const new_node& x) {
 
 std::string remaining_sections(const new_node& x) {
   std::string result = "\n[store]\n# directory = \"store\"\n# size_max = \"16GiB\"\n\n[limits]\n"
-                       "# request_bytes = \"900KiB\"\n# queue_items = 1000000\n"
+                       "# request_bytes = \"8MiB\"\n# queue_items = 1000000\n"
                        "# trace_events = 65536\n\n[log]\n";
   result += x.log_level.empty() ? "# level = \"info\"    # debug, info, warning, error\n"
                                 : "level = " + toml_string(x.log_level) + "\n";
-  result += "# format = \"text\"    # or json\n";
+  result += "# format = \"text\"    # or json\n\n[audit]\n# file = \"audit.log\"    # see: rvi audit\n";
   if (x.routes.empty())
     return result
            + "\n# Where nodes never met can be reached.\n# [[routes]]\n"

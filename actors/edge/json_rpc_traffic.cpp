@@ -4,6 +4,7 @@
 // message to the edge and one write per connection.
 
 #include "actors/edge/json_rpc_state.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <caf/send.hpp>
@@ -95,6 +96,10 @@ void json_rpc_state::upgrade(handle h, service_connection& c, const http::reques
 
 void json_rpc_state::refuse(service_connection& c, const http::request& x, http_refusal why) {
   counts.refused_requests->add();
+  if (why.status == 401 || why.status == 403)
+    audit::record("refused", {{"what", "connection of a service"},
+                              {"code", std::to_string(why.status)},
+                              {"reason", why.text}});
   log::debug("json-rpc", "request refused", {{"status", why.status}, {"why", why.text}});
   http::header_list extra;
   if (why.status == 401)

@@ -108,8 +108,9 @@ void service_edge_state::do_register(const service_call& from, register_service_
         !address)
       return refuse(to, std::move(address.error()));
   bool reachable = from.deliverable || !x.network_address.empty();
-  registration entry{from.principal.name, from.deliverable ? from.client : 0, x.network_address,
-                     x.idempotent, x.durability_min};
+  registration entry{from.principal.name, from.deliverable ? from.client : 0,
+                     x.network_address,   x.idempotent,
+                     x.durability_min,    {}};
   local_service said{*name, x.idempotent, x.durability_min};
   auto finish = [this, to, name = *name, entry, reachable] {
     if (registered_too_late(to.client)) {
@@ -136,6 +137,24 @@ void service_edge_state::do_register(const service_call& from, register_service_
             refuse(to, std::move(err));
             flush_answers();
           });
+}
+
+caf::result<atom::done>
+service_edge_state::attach(const std::string& name, node_service_actor service) {
+  auto promise = self->make_response_promise<atom::done>();
+  self->request(config.service_discovery, caf::infinite, atom::reg_v, local_service{name, true, {}})
+    .then(
+      [this, promise, name, service](atom::done) mutable {
+        auto& entry = registrations[name];
+        entry = {};
+        entry.principal = node_principal;
+        entry.idempotent = true;
+        entry.inside = service;
+        self->send(config.store_and_forward, atom::available_v, name);
+        promise.deliver(atom::done_v);
+      },
+      [promise](caf::error& err) mutable { promise.deliver(std::move(err)); });
+  return promise;
 }
 
 bool service_edge_state::registered_too_late(client_id client) {
@@ -431,6 +450,9 @@ service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
     [&st](atom::reply, const batch& requests) { st.unknown_outcomes(requests); },
     [&st](atom::attach, json_rpc_actor& server) { st.server = std::move(server); },
     [&st](atom::attach, data_link_actor& data_link) { st.data_link = std::move(data_link); },
+    [&st](atom::attach, const std::string& name, node_service_actor& x) {
+      return st.attach(name, std::move(x));
+    },
     [&st](atom::available, const availability_event& x) { st.availability_changed(x); },
     [&st](atom::available, client_id client) { st.has_room(client); },
     [&st](atom::credit, client_id client) { st.takes_again(client); },

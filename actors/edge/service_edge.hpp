@@ -48,6 +48,10 @@ struct service_edge_state {
     std::string network_address;
     bool idempotent = false;
     durability durability_min = durability::full;
+    node_service_actor inside; // a service of the node itself
+
+    /// Somebody can be handed requests.
+    bool reachable() const { return inside || client != 0 || !network_address.empty(); }
   };
 
   /// An rpc a service has and has not answered.
@@ -71,6 +75,7 @@ struct service_edge_state {
   /// A registration of this connection has ended one way or the other; true if the connection has,
   /// too.
   bool registered_too_late(client_id client);
+  caf::result<atom::done> attach(const std::string& name, node_service_actor service);
   void do_unregister(const service_call& from, const unregister_service_call& x);
   /// Makes a draft, or answers why not.
   void do_invoke(const service_call& from, invoke_call& x);
@@ -122,8 +127,12 @@ struct service_edge_state {
   // -- requests and outcomes on their way in ----------------------------------------------------
   void dispatch(const batch& requests);
   caf::error check_dispatch(const envelope& x, uint64_t now_ms) const;
-  void
-  dispatch_one(const envelope_ptr& request, std::vector<invocation>& going, undelivered& nobody);
+  struct hand_over {
+    std::vector<invocation> outside;
+    std::map<std::string, std::vector<invocation>> inside; // by service of the node
+    undelivered nobody;
+  };
+  void dispatch_one(const envelope_ptr& request, hand_over& going);
   void deliver_outcomes(std::vector<outcome_notice> notices);
   void receipts(std::vector<receipt> xs);
   void unknown_outcomes(const batch& requests);

@@ -6,6 +6,7 @@
 #include "actors/routing/request_ledger.hpp"
 #include "messages/name.hpp"
 #include "runtime/json/json.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
 namespace rvi {
@@ -18,14 +19,15 @@ constexpr uint64_t forget_interval_ms = 1'000;
 } // namespace
 
 void service_edge_state::dispatch(const batch& requests) {
-  std::vector<invocation> going;
-  undelivered nobody;
+  hand_over going;
   for (auto& request : requests)
-    dispatch_one(request, going, nobody);
-  if (!nobody.ids.empty())
-    self->send(config.store_and_forward, atom::invoke_v, std::move(nobody));
-  if (!going.empty())
-    self->send(server, atom::invoke_v, std::move(going));
+    dispatch_one(request, going);
+  if (!going.nobody.ids.empty())
+    self->send(config.store_and_forward, atom::invoke_v, std::move(going.nobody));
+  if (!going.outside.empty())
+    self->send(server, atom::invoke_v, std::move(going.outside));
+  for (auto& [name, xs] : going.inside)
+    self->send(registrations.at(name).inside, atom::invoke_v, std::move(xs));
   submit_drafts();
 }
 
@@ -43,8 +45,7 @@ caf::error service_edge_state::check_dispatch(const envelope& x, uint64_t now_ms
   return {};
 }
 
-void service_edge_state::dispatch_one(const envelope_ptr& request, std::vector<invocation>& going,
-                                      undelivered& nobody) {
+void service_edge_state::dispatch_one(const envelope_ptr& request, hand_over& going) {
   auto& header = request->header;
   auto& node = *config.node;
   node.record(header.id, 15, false, "authorize remote service");
@@ -53,6 +54,12 @@ void service_edge_state::dispatch_one(const envelope_ptr& request, std::vector<i
   if (auto err = check_dispatch(*request, now)) {
     node.record(header.id, 16, false, describe(err));
     refused->add();
+    audit::record("refused", {{"what", "dispatch"},
+                              {"id", to_string(header.id)},
+                              {"source", header.source},
+                              {"target", header.target},
+                              {"code", to_string(code_of(err))},
+                              {"reason", detail_of(err)}});
     json::writer text;
     text.begin_object()
       .member("code", to_string(code_of(err)))
@@ -67,12 +74,11 @@ void service_edge_state::dispatch_one(const envelope_ptr& request, std::vector<i
   node.record(header.id, 17, false, "resolve local service");
   auto name = node.routing->load()->find_local(header.target);
   auto held = registrations.find(std::string{name});
-  bool reachable = held != registrations.end()
-                   && (held->second.client != 0 || !held->second.network_address.empty());
+  bool reachable = held != registrations.end() && held->second.reachable();
   bool too_many = told && open.size() >= config.open_requests_max;
   gave_back = gave_back || too_many;
   if (!reachable || !server || too_many) {
-    nobody.ids.push_back(header.id);
+    going.nobody.ids.push_back(header.id);
     return;
   }
   node.record(header.id, 18, false, held->first);
@@ -82,7 +88,8 @@ void service_edge_state::dispatch_one(const envelope_ptr& request, std::vector<i
     forget_at(header.expires_ms + ledger::remember_ms + 1);
   }
   node.record(header.id, 19, false, "forward to service");
-  going.push_back({held->second.client, held->second.network_address, request});
+  auto& to = held->second.inside ? going.inside[held->first] : going.outside;
+  to.push_back({held->second.client, held->second.network_address, request});
 }
 
 void service_edge_state::deliver_outcomes(std::vector<outcome_notice> notices) {
@@ -181,7 +188,7 @@ void service_edge_state::ask_again_if_few_open() {
     return;
   gave_back = false;
   for (auto& [name, held] : registrations)
-    if (held.client != 0 || !held.network_address.empty())
+    if (held.reachable())
       self->send(config.store_and_forward, atom::available_v, name);
 }
 

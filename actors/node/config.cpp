@@ -147,6 +147,13 @@ void read_log(config::file& file, node_config& x) {
                                                                         : log::format::text;
 }
 
+void read_audit(config::file& file, node_config& x) {
+  auto t = file.table("audit");
+  x.audit_file = t.text("file", "audit.log");
+  x.audit_bytes_max = t.bytes("file_bytes", 16 << 20, 64 * 1'024);
+  x.audit_files_max = static_cast<uint32_t>(t.integer("files", 8, 1, 1'000));
+}
+
 void read_routes(config::file& file, node_config& x) {
   for (auto& t : file.table("").tables("routes")) {
     provisioned_address route;
@@ -201,6 +208,7 @@ expected<loaded_config> load_config(const std::string& path) {
   read_discovery(**file, x);
   read_limits(**file, x);
   read_log(**file, x);
+  read_audit(**file, x);
   read_routes(**file, x);
   read_quotas(**file, x);
   if (auto err = (*file)->finish())

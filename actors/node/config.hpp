@@ -103,6 +103,11 @@ struct node_config {
   log::level log_level = log::level::info;
   log::format log_format = log::format::text;
 
+  // [audit]
+  std::string audit_file; // empty: none
+  uint64_t audit_bytes_max = 0;
+  uint32_t audit_files_max = 0;
+
   // [[routes]]: HLD 8.5
   std::vector<provisioned_address> routes;
 };

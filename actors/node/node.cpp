@@ -78,7 +78,7 @@ bool node::running() const {
 caf::error node::reload() {
   caf::scoped_actor self{system_};
   caf::error result;
-  for (auto* id : {"authorization", "data-link"})
+  for (auto* id : {"authorization", "provisioning", "data-link"})
     self->request(supervisor_, caf::duration{stop_max}, atom::status_v, std::string{id})
       .receive(
         [&](const caf::actor& child) {

@@ -14,6 +14,7 @@
 #include "actors/routing/signer.hpp"
 #include "actors/routing/store_and_forward.hpp"
 #include "actors/routing/verifier.hpp"
+#include "actors/services/provisioning.hpp"
 #include "actors/storage/store.hpp"
 #include "runtime/observe/log.hpp"
 
@@ -192,6 +193,16 @@ child_spec json_rpc(node_environment_ptr env) {
       caf::anon_send(get<metric_hub_actor>(earlier, "metric-hub"), atom::attach_v, server->actor);
       return plain(server->actor);
     }};
+}
+
+child_spec provisioning(node_environment_ptr env) {
+  return {"provisioning", [env](caf::event_based_actor* self, const children& earlier) {
+            provisioning_config x;
+            x.node = env->context;
+            x.authorization = get<authorization_actor>(earlier, "authorization");
+            x.service_edge = get<service_edge_actor>(earlier, "service-edge");
+            return plain(self->system().spawn(rvi::provisioning, std::move(x)));
+          }};
 }
 
 child_spec protocol(node_environment_ptr env) {

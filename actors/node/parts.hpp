@@ -18,6 +18,7 @@ child_spec verifier(node_environment_ptr env, int number);
 child_spec metric_hub(node_environment_ptr env);
 child_spec service_edge(node_environment_ptr env);
 child_spec json_rpc(node_environment_ptr env);
+child_spec provisioning(node_environment_ptr env);
 child_spec protocol(node_environment_ptr env);
 child_spec data_link(node_environment_ptr env);
 child_spec node_discovery(node_environment_ptr env);

@@ -6,6 +6,7 @@
 #include "messages/name.hpp"
 #include "messages/wire/header.hpp"
 #include "runtime/json/json.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <algorithm>
@@ -62,6 +63,11 @@ void authorization_state::choose_all(const asked_ptr& from, draft_batch x) {
       continue;
     }
     denied->add();
+    audit::record("refused", {{"what", "local request"},
+                              {"source", item.content.header.source},
+                              {"target", item.content.header.target},
+                              {"code", to_string(code_of(credential.error()))},
+                              {"reason", detail_of(credential.error())}});
     settle(item, {nullptr, std::move(credential.error())});
   }
   if (x.empty())
@@ -95,6 +101,17 @@ void authorization_state::sign_queued() {
     sign_tree(items, credential);
 }
 
+/// Each would be too many: at most one record a minute says how many there were.
+void authorization_state::note_signature() {
+  ++signatures_not_noted;
+  auto now = config.node->time->boot_ms();
+  if (now < note_signatures_ms)
+    return;
+  note_signatures_ms = now + 60'000;
+  audit::record("key_used", {{"for", "requests and replies"},
+                             {"signatures", std::exchange(signatures_not_noted, 0)}});
+}
+
 void authorization_state::sign_tree(tree_items items, const credential_ptr& credential) {
   auto encoded = std::make_shared<std::vector<std::string>>();
   std::vector<std::string_view> leaves;
@@ -111,6 +128,7 @@ void authorization_state::sign_tree(tree_items items, const credential_ptr& cred
   auto tree = std::make_shared<crypto::batch_tree>(leaves, hash, config.node->time->wall_ms());
   ++signing;
   signatures->add();
+  note_signature();
   self->request(config.signer, caf::infinite, atom::sign_v, tree->to_be_signed())
     .then(
       [this, items, encoded, tree](std::string& signature) {
@@ -207,7 +225,10 @@ void authorization_state::load_known() {
   auto texts = std::make_shared<std::vector<std::string>>();
   auto lists = std::make_shared<std::vector<std::string>>();
   auto copies = std::make_shared<std::vector<std::pair<std::string, std::string>>>();
-  transaction_step step = [texts, lists, copies](transaction& t) -> caf::error {
+  auto provisioned = std::make_shared<std::vector<std::pair<std::string, std::string>>>();
+  transaction_step step = [texts, lists, copies, provisioned](transaction& t) -> caf::error {
+    if (auto err = read_provisioned(t, *provisioned))
+      return err;
     copies->clear();
     auto copy = [&](std::string_view key, std::string_view value) {
       if (!key.starts_with(clone_prefix))
@@ -223,7 +244,8 @@ void authorization_state::load_known() {
   };
   self->request(config.store, caf::infinite, atom::read_v, std::move(step))
     .then(
-      [this, texts, lists, copies](atom::done) {
+      [this, texts, lists, copies, provisioned](atom::done) {
+        take_provisioned(*provisioned);
         take_clone_records(*copies);
         take_sets(*lists);
         take_known(*texts);
@@ -284,8 +306,10 @@ caf::result<atom::done> authorization_state::reload() {
   auto before = config.node->rights->load();
   (*next)->revocations = before->revocations;
   (*next)->quarantine = before->quarantine;
+  add_provisioned(**next);
   config.node->rights->publish(*next);
   log::info(component, "credentials read", {{"credentials", (*next)->own.size()}});
+  audit::record("credentials_read", {{"credentials", (*next)->own.size()}});
   return atom::done_v;
 }
 
@@ -381,6 +405,8 @@ authorization(authorization_actor::stateful_pointer<authorization_state> self,
     [&st](atom::confirm, const link_actor& link, uint64_t counter) {
       st.token_kept(link, counter);
     },
+    [&st](atom::provision, const certificate_call& x) { return st.provision(x); },
+    [&st](atom::introduce) { st.renew_sessions(); },
     [&st](atom::attach, store_and_forward_actor& x) { st.attach(std::move(x)); },
     [&st](atom::attach, rights_listener_actor& x) { st.rights_listener = std::move(x); },
     [&st](atom::reload) { return st.reload(); },

@@ -16,6 +16,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,11 @@ namespace rvi {
 
 /// Keys in the table `nodes` under which credentials of peers lie, by hash.
 inline constexpr std::string_view credential_prefix = "credential/";
+/// Credentials of this node that a provisioning service has added ('+' and the text) or deleted
+/// ('-' and the text), by hash; others are in its files.
+inline constexpr std::string_view own_credential_prefix = "own_credential/";
+/// What it has revoked here: revocation ids.
+inline constexpr std::string_view blocked_prefix = "blocked/";
 /// And the signed revocation lists in force, by issuer (wire::Revocations).
 inline constexpr std::string_view revocation_prefix = "revocation/";
 
@@ -101,6 +107,7 @@ struct authorization_state {
   /// Signs all that has queued up while the signer was busy, a tree for each credential.
   void sign_queued();
   void sign_tree(tree_items items, const credential_ptr& credential);
+  void note_signature();
   void settle(unsigned_item& item, authorized result);
 
   void introduce(link_actor link, session_binding binding);
@@ -141,6 +148,32 @@ struct authorization_state {
   /// Ends the sessions that rest on a credential that does not stand any more; all of them if ours
   /// has just fallen.
   void close_fallen(bool own_fell);
+  // -- provisioning (HLD 9.1 to 9.5) ------------------------------------------------------------
+  struct provisioned {
+    credential_ptr content;
+    bool deleted = false;
+  };
+  /// Reads what was provisioned before, in the same step as the rest.
+  static caf::error
+  read_provisioned(transaction& t, std::vector<std::pair<std::string, std::string>>& result);
+  void take_provisioned(const std::vector<std::pair<std::string, std::string>>& stored);
+  caf::result<std::string> provision(const certificate_call& x);
+  caf::result<std::string> add_certificates(const certificate_call& x);
+  caf::result<std::string> delete_certificates(const certificate_call& x);
+  caf::result<std::string> revoke_certificates(const certificate_call& x);
+  std::string list_certificates() const;
+  /// `changed`: this node's credentials are others, and its sessions begin anew in a moment.
+  enum class what_peers_saw { changed, stays };
+  /// Does the step; then `change` is done to what is remembered of it here, the rights follow, and
+  /// whoever asked hears it.
+  caf::result<std::string> keep_provisioned(transaction_step step, std::function<void()> change,
+                                            std::string answer, what_peers_saw shown);
+  /// Adds or deletes these, as `by` asked.
+  caf::result<std::string>
+  change_own(const std::vector<credential_ptr>& xs, bool deleted, const std::string& by);
+  /// Adds to the rights of the node's files what was provisioned.
+  void add_provisioned(rights& x) const;
+  void renew_sessions();
   // -- copies of a key (HLD 3.2.7) ----------------------------------------------------------------
   void take_clone_records(const std::vector<std::pair<std::string, std::string>>& stored);
   /// Judges the peer's proof. False: two hold its key, and its session ends.
@@ -166,7 +199,9 @@ struct authorization_state {
   authorization_config config;
   std::vector<unsigned_item> queued;
   size_t signing = 0;
-  uint64_t next_authorize_id = 0; // 0: not reserved yet
+  uint64_t signatures_not_noted = 0; // in the audit trail
+  uint64_t note_signatures_ms = 0;   // not before, boot time
+  uint64_t next_authorize_id = 0;    // 0: not reserved yet
   uint64_t reserved_until = 0;
   std::vector<std::function<void()>> waiting_for_ids;
   bool known = false;
@@ -177,6 +212,8 @@ struct authorization_state {
   std::list<list_import> imports;
   size_t import_bytes = 0;
   bool importing = false;
+  std::map<std::string, provisioned> own_provisioned; // by hash
+  std::set<revocation_id> blocked_here;
   store_and_forward_actor store_and_forward;
   rights_listener_actor rights_listener;
   clone_guard guard;

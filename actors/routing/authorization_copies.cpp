@@ -7,6 +7,7 @@
 #include "actors/routing/authorization.hpp"
 #include "actors/storage/transaction.hpp"
 #include "runtime/json/json.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
 namespace rvi {
@@ -87,6 +88,7 @@ void authorization_state::quarantine(const link_actor& link, const admitted& x,
                                      std::string report) {
   auto peer = x.peer.uid;
   clone_alarms->add();
+  audit::record("clone_alarm", {{"peer", x.peer.node_address}, {"uid", to_string(peer)}});
   log::error(component, "the key of a peer is in two places; it is refused from now on",
              {{"peer", x.peer.node_address}, {"uid", to_string(peer)}});
   auto since_s = config.node->time->wall_ms() / 1'000;

@@ -6,6 +6,7 @@
 
 #include "actors/routing/authorization.hpp"
 #include "actors/storage/transaction.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 #include "rvi.pb.h"
 
@@ -151,6 +152,10 @@ void authorization_state::refuse_list(list_import& x, caf::error why) {
   auto from = find_session(x.from);
   if (is_violation(why)) {
     lists_refused->add();
+    audit::record("refused", {{"what", "revocation list"},
+                              {"peer", from ? from->peer.peer.node_address : std::string{}},
+                              {"code", to_string(code_of(why))},
+                              {"reason", detail_of(why)}});
     log::warning(
       component, "a peer sent a false revocation list",
       {{"peer", from ? from->peer.peer.node_address : std::string{}}, {"reason", describe(why)}});
@@ -177,6 +182,10 @@ void authorization_state::apply(const revocation_set_ptr& x, const link_actor& f
   });
   lists_taken->add();
   revoked_entries->set(static_cast<double>(entries));
+  audit::record("revocation", {{"issuer", x->issuer},
+                               {"bundle", x->version.bundle},
+                               {"serial", x->version.serial},
+                               {"entries", x->entries.size()}});
   log::info(component, "revocation list in force",
             {{"issuer", x->issuer}, {"serial", x->version.serial}, {"entries", x->entries.size()}});
   if (auto sender = from ? find_session(from) : nullptr)

@@ -7,6 +7,7 @@
 #include "actors/routing/authorization.hpp"
 #include "actors/storage/transaction.hpp"
 #include "messages/name.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 #include "rvi.pb.h"
 
@@ -209,6 +210,10 @@ void authorization_state::introduce(link_actor link, session_binding binding) {
   }
   body.set_clone_proof(
     guard.prove({config.node->uid, uid_of(binding.peer_spki), binding.client, binding.exporter}));
+  audit::record("key_used", {{"for", "session"},
+                             {"peer_uid", to_string(uid_of(binding.peer_spki))},
+                             {"link_kind", binding.link_kind},
+                             {"authorize_id", body.transaction_id()}});
   auto text = body.SerializeAsString();
   auto input = authorize_signing_input(binding.client, binding.own_spki, binding.peer_spki,
                                        binding.exporter, text);
@@ -237,6 +242,8 @@ void authorization_state::admit(link_actor link, session_binding binding, std::s
 
 void authorization_state::refuse_peer(const link_actor& link, const caf::error& why) {
   refusals->add();
+  audit::record("refused",
+                {{"what", "peer"}, {"code", to_string(code_of(why))}, {"reason", detail_of(why)}});
   log::warning(component, "a peer was not admitted", {{"reason", describe(why)}});
   self->send(link, atom::close_v, std::string{to_string(code_of(why))}, detail_of(why));
 }

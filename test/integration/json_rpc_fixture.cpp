@@ -77,6 +77,7 @@ echo_edge(service_edge_actor::stateful_pointer<echo_state> self, const record_pt
     [](atom::reply, const batch&) {},
     [&state](atom::attach, json_rpc_actor& server) { state.server = std::move(server); },
     [](atom::attach, const data_link_actor&) {},
+    [](atom::attach, const std::string&, const node_service_actor&) { return atom::done_v; },
     [](atom::available, const availability_event&) {},
     [note](atom::available, client_id x) { note([x](record& r) { r.rooms.push_back(x); }); },
     [note](atom::credit, client_id x) { note([x](record& r) { r.takes_again.push_back(x); }); },

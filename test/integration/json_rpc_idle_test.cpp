@@ -41,6 +41,7 @@ service_edge_actor::behavior_type deaf_edge(service_edge_actor::pointer) {
     [](atom::reply, const batch&) {},
     [](atom::attach, const json_rpc_actor&) {},
     [](atom::attach, const data_link_actor&) {},
+    [](atom::attach, const std::string&, const node_service_actor&) { return atom::done_v; },
     [](atom::available, const availability_event&) {},
     [](atom::available, client_id) {},
     [](atom::credit, client_id) {},

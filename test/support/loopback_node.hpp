@@ -15,6 +15,7 @@
 #include "actors/routing/signer.hpp"
 #include "actors/routing/store_and_forward.hpp"
 #include "actors/routing/verifier.hpp"
+#include "actors/services/provisioning.hpp"
 #include "actors/storage/memory_store.hpp"
 #include "actors/storage/store.hpp"
 #include "test/support/authority.hpp"
@@ -134,6 +135,7 @@ public:
   std::vector<rvi::provisioned_address> routes;
   std::string infix = "services";
   bool answers_dials = true;
+  bool provisioned = false;       // takes provisioning, if its credential says so
   uint64_t keepalive_ms = 30'000; // as in link_session_config
   uint64_t idle_ms = 0;
   size_t nodes_remembered_max = 10'000;
@@ -220,6 +222,10 @@ private:
     auto server = spawn_server();
     w.self->send(edge, rvi::atom::attach_v, server);
     w.self->send(metric_hub, rvi::atom::attach_v, server);
+    if (provisioned) {
+      rvi::provisioning_config x{context, authorization, edge};
+      keep(w.sys.spawn(rvi::provisioning, std::move(x)));
+    }
   }
 
   rvi::json_rpc_actor spawn_server() {

@@ -39,6 +39,8 @@ silent_authorization(rvi::authorization_actor::pointer, const authorization_answ
     [](atom::link_up, const link_actor&) {},
     [](atom::rotate, const link_actor&, uint64_t, const std::string&) {},
     [](atom::confirm, const link_actor&, uint64_t) {},
+    [](atom::provision, const certificate_call&) { return std::string{}; },
+    [](atom::introduce) {},
     [](atom::attach, const store_and_forward_actor&) {},
     [](atom::attach, const rights_listener_actor&) {},
     [](atom::reload) { return atom::done_v; },

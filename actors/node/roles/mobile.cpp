@@ -16,6 +16,7 @@ std::vector<child_spec> mobile_children(const node_environment_ptr& env) {
     part::metric_hub(env),
     part::service_edge(env),
     part::json_rpc(env),
+    part::provisioning(env),
     part::protocol(env),
     part::data_link(env),
     part::node_discovery(env),

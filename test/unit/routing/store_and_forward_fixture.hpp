@@ -45,6 +45,7 @@ service_edge_actor::behavior_type edge(service_edge_actor::pointer, told_ptr to)
     [](atom::reply, const batch&) {},
     [](atom::attach, const json_rpc_actor&) {},
     [](atom::attach, const data_link_actor&) {},
+    [](atom::attach, const std::string&, const node_service_actor&) { return atom::done_v; },
     [](atom::available, const availability_event&) {},
     [](atom::available, client_id) {},
     [](atom::credit, client_id) {},

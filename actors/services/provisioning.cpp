@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MPL-2.0
+
+#include "actors/services/provisioning.hpp"
+
+#include "messages/name.hpp"
+#include "runtime/json/json.hpp"
+#include "runtime/observe/audit.hpp"
+#include "runtime/observe/log.hpp"
+
+namespace rvi {
+
+namespace {
+
+constexpr const char* component = "provisioning";
+constexpr const char* level = "/provisioning";
+constexpr size_t values_max = 64;
+
+/// The texts in a member: one, or a list of them.
+expected<std::vector<std::string>> texts_of(json::value x, const char* member) {
+  std::vector<std::string> result;
+  auto take = [&](json::value text) {
+    auto found = text.as_string();
+    if (found)
+      result.emplace_back(*found);
+    return found.has_value();
+  };
+  auto value = x[member];
+  bool sound = value.is_array() && value.size() <= values_max ? true : take(value);
+  if (sound && value.is_array())
+    for (auto& each : value.items())
+      sound = take(each) && sound;
+  if (!sound || result.empty())
+    return caf::make_error(ec::bad_request, std::string{member} + ": a text or a list of up to "
+                                              + std::to_string(values_max) + " is needed");
+  return result;
+}
+
+std::string method_of(const request_header& x, const std::string& node_address) {
+  auto name = without_type(x.target);
+  auto prefix = node_address.size() + std::string_view{level}.size();
+  return name.size() > prefix ? std::string{name.substr(prefix + 1)} : std::string{};
+}
+
+} // namespace
+
+void provisioning_state::attach(std::function<void()> done) {
+  self
+    ->request(config.service_edge, caf::infinite, atom::attach_v, config.node->node_address + level,
+              node_service_actor{self})
+    .then([done](atom::done) { done(); },
+          [done](const caf::error& err) {
+            log::info(component, "this node takes no provisioning", {{"reason", describe(err)}});
+            done();
+          });
+}
+
+void provisioning_state::take(const envelope_ptr& request) {
+  auto method = method_of(request->header, config.node->node_address);
+  auto document = json::parse(request->arguments);
+  if (!document)
+    return refuse(request, document.error());
+  auto given = document->root();
+  if (given.is_array() && given.size() > 0)
+    given = given.at(0);
+  certificate_call call;
+  const char* member = "certificate_id";
+  if (method == "add_certificate") {
+    call.what = certificate_call::action::add;
+    member = "certificate";
+  } else if (method == "delete_certificate") {
+    call.what = certificate_call::action::remove;
+  } else if (method == "revoke_certificate") {
+    call.what = certificate_call::action::revoke;
+    if (given["revocation_list"])
+      member = "revocation_list";
+  } else if (method == "get_certificates") {
+    return ask(request, std::move(call));
+  } else {
+    return refuse(request, caf::make_error(ec::unknown_method, "no such method: " + method));
+  }
+  auto texts = texts_of(given, member);
+  if (!texts)
+    return refuse(request, texts.error());
+  if (std::string_view{member} == "revocation_list")
+    return revoke_lists(request, std::move(*texts));
+  call.values = std::move(*texts);
+  ask(request, std::move(call));
+}
+
+void provisioning_state::ask(const envelope_ptr& request, certificate_call x) {
+  auto credential = config.node->rights->load()->find_known(request->header.credential_hash);
+  if (!credential) // the edge has just judged the request by it
+    return refuse(request, caf::make_error(ec::unknown_credential, std::string{"never seen"}));
+  x.source = request->header.source;
+  x.issuer = credential->issuer;
+  self->request(config.authorization, caf::infinite, atom::provision_v, std::move(x))
+    .then([this, request](std::string& answer) { reply(request, std::move(answer)); },
+          [this, request](const caf::error& err) { refuse(request, err); });
+}
+
+/// One after the other: a delta needs the list before it.
+void provisioning_state::revoke_lists(const envelope_ptr& request, std::vector<std::string> texts) {
+  if (texts.empty())
+    return reply(request, R"({"status":"ok"})");
+  auto first = std::move(texts.front());
+  texts.erase(texts.begin());
+  self->request(config.authorization, caf::infinite, atom::revoke_v, std::move(first))
+    .then([this, request, texts](atom::done) { revoke_lists(request, texts); },
+          [this, request](const caf::error& err) { refuse(request, err); });
+}
+
+void provisioning_state::reply(const envelope_ptr& request, std::string arguments) {
+  auto& id = request->header.id;
+  self->send(config.service_edge, atom::receipt_v,
+             std::vector<receipt>{{id, false, receipt::status::taken, false, {}}});
+  if (request->header.kind != request_kind::rpc)
+    return;
+  service_call call;
+  call.principal = {node_principal, true};
+  call.request = reply_call{id, std::move(arguments)};
+  self->send(config.service_edge, atom::call_v, std::vector<service_call>{std::move(call)});
+}
+
+void provisioning_state::refuse(const envelope_ptr& request, const caf::error& why) {
+  audit::record("refused", {{"what", "provisioning"},
+                            {"id", to_string(request->header.id)},
+                            {"source", request->header.source},
+                            {"target", request->header.target},
+                            {"code", to_string(code_of(why))},
+                            {"reason", detail_of(why)}});
+  log::warning(component, "refused",
+               {{"target", request->header.target}, {"reason", describe(why)}});
+  json::writer error;
+  error.begin_object()
+    .member("code", to_string(code_of(why)))
+    .member("message", detail_of(why))
+    .end_object();
+  self->send(config.service_edge, atom::receipt_v,
+             std::vector<receipt>{
+               {request->header.id, false, receipt::status::refused, false, error.take()}});
+}
+
+provisioning_actor::behavior_type
+provisioning(provisioning_actor::stateful_pointer<provisioning_state> self,
+             provisioning_config config) {
+  auto& st = self->state;
+  st.config = std::move(config);
+  st.attach([] {});
+  return {
+    [&st](atom::invoke, const std::vector<invocation>& xs) {
+      for (auto& x : xs)
+        st.take(x.content);
+    },
+    [&st](atom::reload) -> caf::result<atom::done> {
+      auto promise = st.self->make_response_promise<atom::done>();
+      st.attach([promise]() mutable { promise.deliver(atom::done_v); });
+      return promise;
+    },
+  };
+}
+
+} // namespace rvi
