@@ -54,12 +54,9 @@ void service_edge_state::dispatch_one(const envelope_ptr& request, hand_over& go
   if (auto err = check_dispatch(*request, now)) {
     node.record(header.id, 16, false, describe(err));
     refused->add();
-    audit::record("refused", {{"what", "dispatch"},
-                              {"id", to_string(header.id)},
-                              {"source", header.source},
-                              {"target", header.target},
-                              {"code", to_string(code_of(err))},
-                              {"reason", detail_of(err)}});
+    audit::refused(
+      "dispatch", err,
+      {{"id", to_string(header.id)}, {"source", header.source}, {"target", header.target}});
     json::writer text;
     text.begin_object()
       .member("code", to_string(code_of(err)))

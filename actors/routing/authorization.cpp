@@ -2,7 +2,7 @@
 
 #include "actors/routing/authorization.hpp"
 
-#include "actors/storage/transaction.hpp"
+#include "actors/routing/authorization_steps.hpp"
 #include "messages/name.hpp"
 #include "messages/wire/header.hpp"
 #include "runtime/json/json.hpp"
@@ -21,13 +21,7 @@ constexpr std::string_view announce_label = "RVI-ANNOUNCE-1";
 /// All values of the table `nodes` under keys that begin so.
 caf::error values_below(transaction& t, std::string_view prefix, std::vector<std::string>& result) {
   result.clear();
-  return t.scan(table::nodes, prefix, transaction::no_limit,
-                [&](std::string_view key, std::string_view value) {
-                  if (!key.starts_with(prefix))
-                    return false;
-                  result.emplace_back(value);
-                  return true;
-                });
+  return each_below(t, prefix, [&](auto, auto value) { result.emplace_back(value); });
 }
 
 } // namespace
@@ -63,11 +57,9 @@ void authorization_state::choose_all(const asked_ptr& from, draft_batch x) {
       continue;
     }
     denied->add();
-    audit::record("refused", {{"what", "local request"},
-                              {"source", item.content.header.source},
-                              {"target", item.content.header.target},
-                              {"code", to_string(code_of(credential.error()))},
-                              {"reason", detail_of(credential.error())}});
+    audit::refused(
+      "local request", credential.error(),
+      {{"source", item.content.header.source}, {"target", item.content.header.target}});
     settle(item, {nullptr, std::move(credential.error())});
   }
   if (x.empty())
@@ -230,13 +222,7 @@ void authorization_state::load_known() {
     if (auto err = read_provisioned(t, *provisioned))
       return err;
     copies->clear();
-    auto copy = [&](std::string_view key, std::string_view value) {
-      if (!key.starts_with(clone_prefix))
-        return false;
-      copies->emplace_back(key, value);
-      return true;
-    };
-    if (auto err = t.scan(table::nodes, clone_prefix, transaction::no_limit, copy))
+    if (auto err = records_below(t, clone_prefix, *copies))
       return err;
     if (auto err = values_below(t, credential_prefix, *texts))
       return err;
@@ -265,13 +251,7 @@ void authorization_state::take_known(const std::vector<std::string>& texts) {
                      + std::string{crypto::view(crypto::sha256(text))});
   }
   if (!over.empty()) {
-    transaction_step step = [over](transaction& t) -> caf::error {
-      for (auto& key : over)
-        if (auto erased = t.erase(table::nodes, key); !erased)
-          return std::move(erased.error());
-      return {};
-    };
-    self->request(config.store, caf::infinite, atom::commit_v, std::move(step))
+    self->request(config.store, caf::infinite, atom::commit_v, erasing(std::move(over)))
       .then([](atom::committed) {});
   }
   known = true;

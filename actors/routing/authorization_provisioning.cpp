@@ -5,6 +5,7 @@
 // the node's files nor for what was signed with it and still waits.
 
 #include "actors/routing/authorization.hpp"
+#include "actors/routing/authorization_steps.hpp"
 #include "actors/storage/transaction.hpp"
 #include "runtime/json/json.hpp"
 #include "runtime/observe/audit.hpp"
@@ -32,17 +33,6 @@ std::string blocked_key(const revocation_id& x) {
   return std::string{blocked_prefix} + std::string{crypto::view(x)};
 }
 
-caf::error scan_below(transaction& t, std::string_view prefix,
-                      std::vector<std::pair<std::string, std::string>>& result) {
-  return t.scan(table::nodes, prefix, transaction::no_limit,
-                [&](std::string_view key, std::string_view value) {
-                  if (!key.starts_with(prefix))
-                    return false;
-                  result.emplace_back(key, value);
-                  return true;
-                });
-}
-
 std::string ids_answer(const std::vector<std::string>& ids) {
   json::writer out;
   out.begin_object().member("status", "ok").key("certificate_id").begin_array();
@@ -62,9 +52,9 @@ caf::error
 authorization_state::read_provisioned(transaction& t,
                                       std::vector<std::pair<std::string, std::string>>& result) {
   result.clear();
-  if (auto err = scan_below(t, own_credential_prefix, result))
+  if (auto err = records_below(t, own_credential_prefix, result))
     return err;
-  return scan_below(t, blocked_prefix, result);
+  return records_below(t, blocked_prefix, result);
 }
 
 void authorization_state::take_provisioned(
@@ -96,14 +86,7 @@ void authorization_state::take_provisioned(
       own_provisioned[(*x)->hash] = {*x, value.front() == '-'};
   }
   if (!over.empty())
-    self
-      ->request(config.store, caf::infinite, atom::defer_v,
-                transaction_step{[over](transaction& t) -> caf::error {
-                  for (auto& key : over)
-                    if (auto erased = t.erase(table::nodes, key); !erased)
-                      return std::move(erased.error());
-                  return {};
-                }})
+    self->request(config.store, caf::infinite, atom::defer_v, erasing(std::move(over)))
       .then([](atom::committed) {});
   if (!own_provisioned.empty() || !blocked_here.empty())
     change_rights([this](auto& x) { add_provisioned(x); });
@@ -148,18 +131,13 @@ authorization_state::keep_provisioned(transaction_step step, std::function<void(
     .then(
       [this, promise, shown, change = std::move(change),
        answer = std::move(answer)](atom::committed) mutable {
-        auto fallen = [this] {
-          auto rights = config.node->rights->load();
-          return std::count_if(rights->own.begin(), rights->own.end(),
-                               [&](auto& x) { return rights->revoked(*x); });
-        };
-        auto before = fallen();
+        auto before = own_fallen(*config.node->rights->load());
         change();
         change_rights([this](rights& x) { add_provisioned(x); });
         if (shown == what_peers_saw::changed)
           self->delayed_send(self, renew_delay, atom::introduce_v);
         else
-          close_fallen(fallen() > before);
+          close_fallen(own_fallen(*config.node->rights->load()) > before);
         if (store_and_forward)
           self->send(store_and_forward, atom::revoke_v);
         promise.deliver(std::move(answer));
@@ -235,7 +213,7 @@ caf::result<std::string> authorization_state::delete_certificates(const certific
       return caf::make_error(ec::not_found, "no credential " + id + " of " + x.issuer + " is here");
     going.push_back(*i);
   }
-  auto name = config.node->node_address + "/provisioning";
+  auto name = config.node->node_address + std::string{provisioning_level};
   bool reachable = std::any_of(rights->own.begin(), rights->own.end(), [&](auto& mine) {
     return std::find(going.begin(), going.end(), mine) == going.end() && mine->covers_source(name)
            && !rights->check_standing(*mine, now);

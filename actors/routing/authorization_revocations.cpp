@@ -5,6 +5,7 @@
 // stored is judged again at dispatch, by the rights snapshot.
 
 #include "actors/routing/authorization.hpp"
+#include "actors/routing/authorization_steps.hpp"
 #include "actors/storage/transaction.hpp"
 #include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
@@ -47,12 +48,6 @@ revocation_set_ptr restored(const std::string& stored) {
 const revocation_sets& sets_of(const rights& x) {
   static const revocation_sets none;
   return x.revocations ? *x.revocations : none;
-}
-
-/// How many of this node's credentials are revoked.
-size_t own_fallen(const rights& x) {
-  return static_cast<size_t>(std::count_if(
-    x.own.begin(), x.own.end(), [&](auto& credential) { return x.revoked(*credential); }));
 }
 
 /// What an honest peer never sends.
@@ -152,10 +147,8 @@ void authorization_state::refuse_list(list_import& x, caf::error why) {
   auto from = find_session(x.from);
   if (is_violation(why)) {
     lists_refused->add();
-    audit::record("refused", {{"what", "revocation list"},
-                              {"peer", from ? from->peer.peer.node_address : std::string{}},
-                              {"code", to_string(code_of(why))},
-                              {"reason", detail_of(why)}});
+    audit::refused("revocation list", why,
+                   {{"peer", from ? from->peer.peer.node_address : std::string{}}});
     log::warning(
       component, "a peer sent a false revocation list",
       {{"peer", from ? from->peer.peer.node_address : std::string{}}, {"reason", describe(why)}});

@@ -242,8 +242,7 @@ void authorization_state::admit(link_actor link, session_binding binding, std::s
 
 void authorization_state::refuse_peer(const link_actor& link, const caf::error& why) {
   refusals->add();
-  audit::record("refused",
-                {{"what", "peer"}, {"code", to_string(code_of(why))}, {"reason", detail_of(why)}});
+  audit::refused("peer", why);
   log::warning(component, "a peer was not admitted", {{"reason", describe(why)}});
   self->send(link, atom::close_v, std::string{to_string(code_of(why))}, detail_of(why));
 }

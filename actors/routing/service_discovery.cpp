@@ -144,10 +144,7 @@ void service_discovery_state::take_announcement(const link_actor& link, const pe
   for (auto& entry : entries) {
     auto x = check_entry(peer, entry);
     if (!x) {
-      audit::record("refused", {{"what", "announcement"},
-                                {"peer", peer.node_address},
-                                {"code", to_string(code_of(x.error()))},
-                                {"reason", detail_of(x.error())}});
+      audit::refused("announcement", x.error(), {{"peer", peer.node_address}});
       log::warning(component, "an announcement was refused",
                    {{"node", peer.node_address}, {"reason", describe(x.error())}});
       refuse(code_of(x.error()), detail_of(x.error()));

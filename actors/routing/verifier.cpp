@@ -14,8 +14,7 @@ namespace rvi {
 
 void verifier_state::refuse(const link_actor& link, const caf::error& why) {
   failures->add();
-  audit::record("refused",
-                {{"what", "batch"}, {"code", to_string(code_of(why))}, {"reason", detail_of(why)}});
+  audit::refused("batch", why);
   self->send(link, atom::close_v, std::string{to_string(code_of(why))}, detail_of(why));
 }
 
@@ -29,13 +28,11 @@ void verifier_state::verify(const link_actor& link, uint64_t number, const peer_
   custody_report refused;
   auto refuse_item = [&refused, &peer](const request_header& x, caf::error why, bool permanent) {
     if (permanent)
-      audit::record("refused", {{"what", "request from a peer"},
-                                {"peer", peer.node_address},
-                                {"id", to_string(x.id)},
-                                {"source", x.source},
-                                {"target", x.target},
-                                {"code", to_string(code_of(why))},
-                                {"reason", detail_of(why)}});
+      audit::refused("request from a peer", why,
+                     {{"peer", peer.node_address},
+                      {"id", to_string(x.id)},
+                      {"source", x.source},
+                      {"target", x.target}});
     refused.refused.push_back({x.id, x.is_reply(), std::move(why), permanent, 0});
   };
   if (decoded->tentative) {

@@ -2,6 +2,7 @@
 
 #include "actors/services/provisioning.hpp"
 
+#include "actors/routing/authorization_steps.hpp"
 #include "messages/name.hpp"
 #include "runtime/json/json.hpp"
 #include "runtime/observe/audit.hpp"
@@ -12,7 +13,6 @@ namespace rvi {
 namespace {
 
 constexpr const char* component = "provisioning";
-constexpr const char* level = "/provisioning";
 constexpr size_t values_max = 64;
 
 /// The texts in a member: one, or a list of them.
@@ -37,7 +37,7 @@ expected<std::vector<std::string>> texts_of(json::value x, const char* member) {
 
 std::string method_of(const request_header& x, const std::string& node_address) {
   auto name = without_type(x.target);
-  auto prefix = node_address.size() + std::string_view{level}.size();
+  auto prefix = node_address.size() + provisioning_level.size();
   return name.size() > prefix ? std::string{name.substr(prefix + 1)} : std::string{};
 }
 
@@ -45,8 +45,8 @@ std::string method_of(const request_header& x, const std::string& node_address) 
 
 void provisioning_state::attach(std::function<void()> done) {
   self
-    ->request(config.service_edge, caf::infinite, atom::attach_v, config.node->node_address + level,
-              node_service_actor{self})
+    ->request(config.service_edge, caf::infinite, atom::attach_v,
+              config.node->node_address + std::string{provisioning_level}, node_service_actor{self})
     .then([done](atom::done) { done(); },
           [done](const caf::error& err) {
             log::info(component, "this node takes no provisioning", {{"reason", describe(err)}});
@@ -122,12 +122,10 @@ void provisioning_state::reply(const envelope_ptr& request, std::string argument
 }
 
 void provisioning_state::refuse(const envelope_ptr& request, const caf::error& why) {
-  audit::record("refused", {{"what", "provisioning"},
-                            {"id", to_string(request->header.id)},
-                            {"source", request->header.source},
-                            {"target", request->header.target},
-                            {"code", to_string(code_of(why))},
-                            {"reason", detail_of(why)}});
+  audit::refused("provisioning", why,
+                 {{"id", to_string(request->header.id)},
+                  {"source", request->header.source},
+                  {"target", request->header.target}});
   log::warning(component, "refused",
                {{"target", request->header.target}, {"reason", describe(why)}});
   json::writer error;

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <span>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,7 +94,7 @@ public:
       return io_failed(settings_.path);
     bytes_ = last.bytes;
     failed_ = false;
-    write("opened", {{"pid", static_cast<uint64_t>(::getpid())}, {"torn_bytes", torn}});
+    write("opened", fields{{"pid", static_cast<uint64_t>(::getpid())}, {"torn_bytes", torn}});
     return {};
   }
 
@@ -103,7 +104,7 @@ public:
     fd_ = -1;
   }
 
-  void add(std::string_view event, fields values) {
+  void add(std::string_view event, std::span<const field> values) {
     if (fd_ < 0)
       return;
     auto second = wall_ms() / 1'000;
@@ -111,7 +112,7 @@ public:
       second_ = second;
       in_second_ = 0;
       if (auto n = std::exchange(suppressed_, 0); n > 0)
-        write("suppressed", {{"records", n}});
+        write("suppressed", fields{{"records", n}});
     }
     if (++in_second_ > settings_.records_per_s_max)
       ++suppressed_;
@@ -125,7 +126,7 @@ private:
     return fd_ < 0 ? io_failed(settings_.path) : caf::error{};
   }
 
-  void write(std::string_view event, fields values) {
+  void write(std::string_view event, std::span<const field> values) {
     json::writer out;
     out.begin_object()
       .member("seq", seq_ + 1)
@@ -208,20 +209,37 @@ void record(std::string_view event, fields fields) {
   shared.current.add(event, fields);
 }
 
+void refused(std::string_view what, const caf::error& why, fields more) {
+  auto reason = detail_of(why);
+  std::vector<field> all{{"what", what}};
+  all.insert(all.end(), more.begin(), more.end());
+  all.insert(all.end(), {{"code", to_string(code_of(why))}, {"reason", reason}});
+  std::lock_guard guard{shared.mutex};
+  shared.current.add("refused", all);
+}
+
 namespace {
 
-/// Why this line does not follow the one before; null if it does.
-const char* break_at(std::string_view line, const verdict& so_far) {
+/// Takes the line into the verdict. Why it does not follow the one before; null if it does.
+const char* follow(std::string_view line, verdict& x) {
   auto document = json::parse(line);
-  auto seq = document ? document->root()["seq"].as_uint() : std::nullopt;
-  auto previous = document ? document->root()["previous"].as_string() : std::nullopt;
-  if (!seq || !previous)
-    return "a line that is no record";
-  if (so_far.records == 0)
-    return *seq == 1 && *previous != no_line ? "a first record that follows another" : nullptr;
-  if (*previous != so_far.last_hash)
-    return "the record before it was changed, or records are missing";
-  return *seq == so_far.last_seq + 1 ? nullptr : "a number that does not follow";
+  auto root = document ? document->root() : json::value{};
+  auto previous = root["previous"].as_string();
+  auto seq = root["seq"].as_uint().value_or(0); // a record's is 1 or more
+  const char* broken = nullptr;
+  if (seq == 0 || !previous)
+    broken = "a line that is no record";
+  else if (x.records == 0)
+    broken = seq == 1 && *previous != no_line ? "a first record that follows another" : nullptr;
+  else if (*previous != x.last_hash)
+    broken = "the record before it was changed, or records are missing";
+  else if (seq != x.last_seq + 1)
+    broken = "a number that does not follow";
+  x.last_seq = seq;
+  if (x.records++ == 0)
+    x.first_seq = x.last_seq;
+  x.last_hash = hash_of(line);
+  return broken;
 }
 
 } // namespace
@@ -242,13 +260,9 @@ read(const std::string& path, const std::function<void(std::string_view line)>& 
     uint64_t number = 0;
     for (std::string line; std::getline(in, line);) {
       ++number;
-      if (auto why = break_at(line, result); why && result.broken.empty())
+      if (auto why = follow(line, result); why && result.broken.empty())
         result.broken = name + ", line " + std::to_string(number) + ": " + why;
       visit(line);
-      result.last_seq = seq_of(line);
-      if (result.records++ == 0)
-        result.first_seq = result.last_seq;
-      result.last_hash = hash_of(line);
     }
   }
   return result;

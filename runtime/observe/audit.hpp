@@ -51,6 +51,9 @@ void close();
 /// be written is reported in the log, once.
 void record(std::string_view event, fields fields = {});
 
+/// Records `refused`: what was, whatever names it, and why not.
+void refused(std::string_view what, const caf::error& why, fields more = {});
+
 /// What reading a trail found.
 struct verdict {
   uint64_t records = 0;
