@@ -35,6 +35,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(rvi, caf::first_custom_type_id)
   CAF_ADD_ATOM(rvi, rvi::atom, done, "done")
   CAF_ADD_ATOM(rvi, rvi::atom, flush, "flush")
   CAF_ADD_ATOM(rvi, rvi::atom, fragment, "fragment")
+  CAF_ADD_ATOM(rvi, rvi::atom, grant, "grant")
   CAF_ADD_ATOM(rvi, rvi::atom, introduce, "introduce")
   CAF_ADD_ATOM(rvi, rvi::atom, invoke, "invoke")
   CAF_ADD_ATOM(rvi, rvi::atom, learn, "learn")
@@ -87,6 +88,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::local_service)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::undelivered)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::outcome_notice)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::certificate_call)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::grant_call)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::grant_answer)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::queue_call)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(rvi::queue_answer)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<rvi::outcome_notice>)
@@ -329,6 +332,9 @@ using authorization_actor = caf::typed_actor<
   // HLD 9.1, 9.4, 9.5: what a provisioning service asks; answers its reply, one JSON value, once it
   // is durable and in force.
   caf::replies_to<atom::provision, certificate_call>::with<std::string>,
+  // HLD 9.6: what the administrator asks, or another node brings; answers once it is durable and in
+  // force. Errors: `bad_request`, `not_found`, `credential_*`, `unauthorized`, `busy`.
+  caf::replies_to<atom::grant, grant_call>::with<grant_answer>,
   // INTERNAL: sessions are made anew, with the credentials there are now.
   caf::reacts_to<atom::introduce>,
   // Who must hear when rights shrink.

@@ -188,6 +188,14 @@ struct certificate_call {
   std::vector<std::string> values;
 };
 
+/// A grant that has been made, and where its holder is.
+struct grant_answer {
+  std::string json; // one JSON object
+  std::string text; // make: the grant
+  std::string node; // make: the address of who it is for; empty: not known
+  uint64_t expires_s = 0;
+};
+
 /// What store and forward answers to a queue_call. What else is to be done only the edge can do.
 struct queue_answer {
   std::string json;

@@ -3,9 +3,15 @@
 // Credentials (HLD 7.2, there "certificates"): JWS compact, typ `rvi-cred+jwt`, signed by an
 // organization's provisioning key. They say what a node may receive (sources) and reach
 // (destinations), and which key it must hold (cnf).
+//
+// One with the claim `del` may be delegated: its holder's key signs another for a further node,
+// with `par` (base64url SHA-256 of the text it was derived from) and no more rights in any respect.
+// The text of a delegated credential is the whole chain, the last first, joined by `,`: whoever has
+// it needs nothing else, and its hash names all of it.
 
 #pragma once
 
+#include "messages/trust_bundle.hpp"
 #include "runtime/crypto/jws.hpp"
 #include "runtime/error.hpp"
 
@@ -22,6 +28,10 @@ namespace rvi {
 
 inline constexpr uint64_t credential_validity_days_max = 3'660;
 inline constexpr size_t credential_patterns_max = 256;
+/// How often in a row a credential may be delegated.
+inline constexpr uint32_t delegations_max = 3;
+/// Of a whole chain.
+inline constexpr size_t credential_bytes_max = size_t{16} << 10;
 
 /// What a revocation list calls a credential, or all those of one key.
 using revocation_id = std::array<uint8_t, 16>;
@@ -32,7 +42,7 @@ revocation_id holder_revocation_id(std::string_view issuer, const node_uid& hold
 
 /// What a credential claims.
 struct credential_claims {
-  std::string issuer; // organization
+  std::string issuer; // organization (`is_organization`)
   std::string id;     // jti; the HLD's certificate id
   uint64_t issued_s = 0;
   uint64_t not_before_s = 0;
@@ -43,16 +53,21 @@ struct credential_claims {
   std::vector<std::string> relay;                // prefixes it may carry for
   bool administrator = false;                    // adm: may reach reserved levels
   std::optional<std::vector<std::string>> users; // usr: roles it asks for; absent: all, and nobody
+  uint32_t delegations = 0; // del: how often in a row it may be delegated, at most 3
 };
 
 struct credential : credential_claims {
-  std::string text;           // JWS compact
+  std::string text;           // JWS compact, with those it was derived from
   std::string hash;           // SHA-256 of text, 32 bytes
   std::string key_id;         // of the issuer's key
   std::string algorithm;      // of its signature
   revocation_id revocation{}; // how its issuer's list would name it
   revocation_id holder_revocation{};
+  /// What it was delegated from; null: its issuer's provisioning key signed it.
+  std::shared_ptr<const credential> parent;
 
+  /// Itself and those it was derived from.
+  size_t chain_length() const { return parent ? 1 + parent->chain_length() : 1; }
   bool covers_source(std::string_view name) const;
   bool covers_destination(std::string_view name) const;
   /// True if its holder may carry requests for this name.
@@ -63,21 +78,44 @@ struct credential : credential_claims {
 
 using credential_ptr = std::shared_ptr<const credential>;
 
+/// What a provisioning key may sign.
+enum class key_use { credentials, lists };
+
 /// The provisioning keys a node trusts, by organization. Bundles are never pooled: `iss` selects
 /// one.
 class trust_anchors {
 public:
-  /// Reads `{"organization":…,"keys":[JWK…]}` as `rvi credential root` writes it.
-  /// Error: `config_invalid`.
-  caf::error add(std::string_view json);
+  /// Reads `{"organization":…,"keys":[JWK…]}` as `rvi credential root` writes it, or trust bundles,
+  /// one a line: the first is pinned, the others follow it. An organization is pinned in one of the
+  /// two ways: keys beside a bundle would be a second opinion. Error: `config_invalid`.
+  caf::error add(std::string_view text);
 
-  /// The key of this organization with this uid (hex), null if none is pinned.
-  const crypto::public_key* find(std::string_view organization, std::string_view key_id) const;
+  /// Goes on to the next bundle of an organization pinned by one (HLD 3.2.1). Errors: as
+  /// `verify_step`, `unknown_issuer`.
+  caf::error walk(const trust_bundle_ptr& next);
+  /// The bundle that holds; null if the organization was not pinned by one.
+  trust_bundle_ptr bundle(std::string_view organization) const;
+  /// Those that came after this one, in order: what lets another node walk.
+  std::vector<trust_bundle_ptr>
+  bundles_after(std::string_view organization, uint64_t sequence) const;
+
+  /// The key of this organization with this uid (hex), null if none is pinned for this.
+  const crypto::public_key* find(std::string_view organization, std::string_view key_id,
+                                 key_use use = key_use::credentials) const;
   bool knows(std::string_view organization) const;
   std::vector<std::string> organizations() const;
 
 private:
-  std::map<std::string, std::map<std::string, crypto::public_key, std::less<>>, std::less<>> keys_;
+  struct pinned {
+    crypto::public_key key;
+    bool credentials = true;
+    bool lists = true;
+  };
+  caf::error add_bundles(std::string_view lines);
+  void take(const trust_bundle_ptr& x);
+
+  std::map<std::string, std::map<std::string, pinned, std::less<>>, std::less<>> keys_;
+  std::map<std::string, std::vector<trust_bundle_ptr>, std::less<>> bundles_; // from the pinned on
 };
 
 /// The text `trust_anchors::add` reads.
@@ -86,17 +124,25 @@ std::string trust_anchor_json(std::string_view organization, const crypto::publi
 /// Signs a credential. The claims are checked like those of others. Error: `bad_request`.
 expected<credential_ptr> issue_credential(credential_claims claims, const crypto::private_key& key);
 
-/// Takes the text apart and checks its shape; no signature yet. Error: `credential_invalid`.
+/// Signs one derived from `parent` with its holder's key; the issuer is the same. Error:
+/// `bad_request` if it would have more rights than `parent`, or may not be derived at all.
+expected<credential_ptr> delegate_credential(credential_claims claims, const credential_ptr& parent,
+                                             const crypto::private_key& holder);
+
+/// Takes the text apart and checks its shape, and that each credential of a chain narrows the one
+/// it was derived from: in sources, destinations, relay, usr, time and `del`; never with `adm`. No
+/// signature yet. Error: `credential_invalid`.
 expected<credential_ptr> parse_credential(std::string_view text);
 
-/// Checks the issuer's signature and that every pattern lies in the issuer's own organization.
+/// Checks the issuer's signature and that every pattern lies in the issuer's own organization; of a
+/// chain, all signatures, from the organization's on.
 /// Errors: `unknown_issuer`, `credential_invalid`.
 caf::error verify_credential(const credential& x, const trust_anchors& anchors);
 
 /// Errors: `credential_not_yet_valid`, `credential_expired`; the text says by how much.
 caf::error check_validity(const credential& x, uint64_t now_ms);
 
-/// Both of the above after parsing.
+/// Both of the above after parsing, cheap refusals first.
 expected<credential_ptr>
 accept_credential(std::string_view text, const trust_anchors& anchors, uint64_t now_ms);
 

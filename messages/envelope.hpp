@@ -42,6 +42,7 @@ struct request_header {
   std::string data_class; // which links may carry it; at most 128 bytes; empty: the default class
   uint64_t settled_below = 0;
   std::string request_hash;
+  std::string grant_hash; // 32 bytes, the grant it rests on (HLD 9.6); empty: its credential alone
   std::string target_uid; // 16 bytes, the owner meant; empty: not known
   std::string user_role;  // of on_behalf_of; read only: no request of this node has a user yet
 

@@ -310,6 +310,11 @@ std::string_view without_type(std::string_view name) {
   return split_type(name).path;
 }
 
+bool is_organization(std::string_view x) {
+  return is_domain(x)
+         && std::none_of(x.begin(), x.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+}
+
 std::string_view organization_of(std::string_view name_or_pattern) {
   auto path = without_type(name_or_pattern);
   return path.substr(0, path.find('/'));

@@ -44,6 +44,9 @@ std::optional<name_type> type_of(std::string_view name);
 /// The name without its type prefix.
 std::string_view without_type(std::string_view name);
 
+/// True if a name may begin with it: a domain (RFC 1035) in lower case, at most 253 bytes.
+bool is_organization(std::string_view x);
+
 /// The organization: the first level.
 std::string_view organization_of(std::string_view name_or_pattern);
 

@@ -100,7 +100,7 @@ caf::error read_claims(json::value x, revocation_claims& out) {
     return malformed("unknown version");
   if (!issuer || !bundle || !serial || !base || !issued || !next || !hash || x.size() != 8)
     return malformed("exactly ver, iss, bundle, serial, base, iat, next and sha256 are required");
-  if (issuer->empty() || issuer->size() > 255 || organization_of(*issuer) != *issuer)
+  if (!is_organization(*issuer))
     return malformed("iss is not an organization");
   if (*bundle == 0 || *serial == 0 || *base >= *serial || *next <= *issued)
     return malformed("numbers or times out of order");
@@ -147,9 +147,13 @@ std::vector<std::string> revocation_set::lists_after(const revocation_version& k
 }
 
 bool is_revoked(const credential& x, const revocation_sets& sets) {
-  auto i = sets.find(x.issuer);
-  return i != sets.end()
-         && (i->second->holds(x.revocation) || i->second->holds(x.holder_revocation));
+  auto i = sets.find(x.issuer); // the issuer of a whole chain
+  if (i == sets.end())
+    return false;
+  for (auto* each = &x; each; each = each->parent.get())
+    if (i->second->holds(each->revocation) || i->second->holds(each->holder_revocation))
+      return true;
+  return false;
 }
 
 // -- lists --------------------------------------------------------------------------------------
@@ -206,7 +210,7 @@ expected<revocation_list_ptr> parse_revocation_list(std::string_view text) {
 }
 
 caf::error verify_revocation_list(const revocation_list& x, const trust_anchors& anchors) {
-  auto key = anchors.find(x.issuer, x.signed_text.key_id);
+  auto key = anchors.find(x.issuer, x.signed_text.key_id, key_use::lists);
   if (!key)
     return caf::make_error(ec::unknown_issuer, "no pinned key " + x.signed_text.key_id.substr(0, 64)
                                                  + " of " + x.issuer);

@@ -8,7 +8,12 @@
 // so that the signed part stays small: its claim `sha256` is the hash over all entries in force,
 // which for a delta are those of the list it builds on and its own. An entry has 20 bytes, a hash
 // and the end of what it names; it leaves the list at that end, when the credential is worthless
-// anyway.
+// anyway. The claims, at most 2 KiB, are these members and no others:
+//
+//   {"ver":1, "iss":"jlr.com", "bundle":1, "serial":5, "base":0, "iat":s, "next":s,
+//    "sha256":64 lowercase hex digits}
+//
+// `bundle` and `serial` count from 1, `base` is below `serial`, `next` after `iat`.
 
 #pragma once
 

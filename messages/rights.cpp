@@ -54,15 +54,21 @@ size_t credential_cache::size() const {
 }
 
 bool rights::revoked(const credential& x) const {
-  return (revocations && is_revoked(x, *revocations))
-         || (blocked && blocked->count(x.revocation) > 0);
+  if (revocations && is_revoked(x, *revocations))
+    return true;
+  for (auto* each = &x; each && blocked; each = each->parent.get())
+    if (blocked->count(each->revocation) > 0)
+      return true;
+  return false;
 }
 
 bool rights::quarantined(const credential& x) const {
-  if (!quarantine)
-    return false;
-  auto since = quarantine->find(x.key.uid());
-  return since != quarantine->end() && x.issued_s <= since->second;
+  for (auto* each = &x; each && quarantine; each = each->parent.get()) {
+    auto since = quarantine->find(each->key.uid());
+    if (since != quarantine->end() && each->issued_s <= since->second)
+      return true;
+  }
+  return false;
 }
 
 caf::error rights::check_standing(const credential& x, uint64_t now_ms) const {
@@ -76,31 +82,66 @@ caf::error rights::check_standing(const credential& x, uint64_t now_ms) const {
   return {};
 }
 
-expected<credential_ptr> rights::choose(std::string_view source, std::string_view target,
-                                        uint64_t now_ms, uint64_t expires_ms) const {
+expected<chosen_right> rights::choose(std::string_view source, std::string_view target,
+                                      uint64_t now_ms, uint64_t expires_ms) const {
   caf::error reason = caf::make_error(
     ec::unauthorized, std::string{source} + " has no right to reach " + std::string{target});
-  for (auto& x : own) {
-    if (!x->covers_source(source) || !x->covers_destination(target))
-      continue;
-    if (!x->covers_user({})) {
+  auto ends_before = [&](const std::string& what, uint64_t expires_s) {
+    if (expires_s * 1'000 >= expires_ms)
+      return caf::error{};
+    return caf::make_error(ec::credential_expired,
+                           what + " ends before the request would; ask for an earlier timeout");
+  };
+  auto usable = [&](const credential& x) {
+    if (!x.covers_user({})) {
       reason = caf::make_error(ec::unauthorized,
-                               "credential " + x->id + " is for certain users; nobody is named");
-      continue;
+                               "credential " + x.id + " is for certain users; nobody is named");
+      return false;
     }
-    if (auto err = check_standing(*x, now_ms)) {
+    auto err = check_standing(x, now_ms);
+    if (!err)
+      err = ends_before("credential " + x.id, x.expires_s);
+    if (err)
+      reason = err;
+    return !err;
+  };
+  for (auto& x : own)
+    if (x->covers_source(source) && x->covers_destination(target) && usable(*x))
+      return chosen_right{x};
+  static const std::vector<grant_ptr> none;
+  for (auto& grant : grants ? grants->held : none) {
+    if (!grant->covers_destination(target))
+      continue;
+    auto err = check_validity(*grant, now_ms);
+    if (!err)
+      err = ends_before("grant " + grant->id, grant->expires_s);
+    if (err) {
       reason = std::move(err);
       continue;
     }
-    if (x->expires_s * 1'000 < expires_ms) {
-      reason = caf::make_error(ec::credential_expired,
-                               "credential " + x->id
-                                 + " ends before the request would; ask for an earlier timeout");
-      continue;
-    }
-    return x;
+    for (auto& x : own)
+      if (x->covers_source(source) && usable(*x))
+        return chosen_right{x, grant};
   }
   return reason;
+}
+
+caf::error rights::check_grant(const request_header& x, uint64_t now_ms) const {
+  if (x.grant_hash.empty())
+    return caf::make_error(ec::unauthorized, "the sender may not reach " + x.target);
+  auto none = caf::make_error(
+    ec::unauthorized, std::string{"this node has given no such grant, or has taken it back"});
+  if (!grants)
+    return none;
+  auto found = grants->given.find(x.grant_hash);
+  if (found == grants->given.end() || found->second->holder != x.id.origin)
+    return none;
+  auto& grant = *found->second;
+  if (auto err = check_validity(grant, now_ms))
+    return err;
+  if (!grant.covers_destination(x.target))
+    return caf::make_error(ec::unauthorized, "grant " + grant.id + " does not cover " + x.target);
+  return {};
 }
 
 expected<credential_ptr> rights::choose_for_reply(std::string_view source, uint64_t now_ms) const {
@@ -157,8 +198,9 @@ rights::check_sender(const request_header& x, uint64_t signed_at_ms, uint64_t no
     return {}; // whether it answers a request of ours is the ledger's to know
   if (x.id.origin != credential->key.uid())
     return caf::make_error(ec::unauthorized, std::string{"an id of another node"});
-  if (!credential->covers_destination(x.target))
-    return caf::make_error(ec::unauthorized, "the sender may not reach " + x.target);
+  if (!x.grant_hash.empty() || !credential->covers_destination(x.target))
+    if (auto err = check_grant(x, now_ms))
+      return err;
   if (!credential->covers_user(x.user_role))
     return caf::make_error(ec::unauthorized,
                            std::string{"the sender may not ask on behalf of this user"});

@@ -8,6 +8,7 @@
 
 #include "messages/credential.hpp"
 #include "messages/envelope.hpp"
+#include "messages/grant.hpp"
 #include "messages/revocation.hpp"
 
 #include <atomic>
@@ -57,6 +58,12 @@ struct rights_limits {
   uint64_t ttl_ms_max = 30ULL * 24 * 3'600 * 1'000;
 };
 
+/// What a request rests on.
+struct chosen_right {
+  credential_ptr credential;
+  grant_ptr grant = nullptr; // null: the credential covers the target itself
+};
+
 struct rights {
   crypto::public_key own_key;
   std::string node_address;
@@ -71,17 +78,22 @@ struct rights {
   /// HLD 9.4, 9.5: credentials that provisioning services have deleted or revoked here. Null: none.
   std::shared_ptr<const std::set<revocation_id>> blocked;
 
-  /// HLD 9.5: its issuer has taken the credential back.
+  /// HLD 9.6: what this node has granted, and was granted. Null: nothing.
+  std::shared_ptr<const grant_book> grants;
+
+  /// HLD 9.5: its issuer has taken the credential back, or one that it was derived from.
   bool revoked(const credential& x) const;
-  /// Two hold its key, and its issuer has given no new credential since.
+  /// Two hold its key, or the key it was derived with, and its issuer has given no new credential
+  /// since.
   bool quarantined(const credential& x) const;
   /// Validity now, revocation and quarantine. Errors: `credential_*`, `revoked`, `quarantined`.
   caf::error check_standing(const credential& x, uint64_t now_ms) const;
 
-  /// HLD 8.2: the credential that lets `source` reach `target` and is valid until `expires_ms`.
-  /// Error: `unauthorized`, or `credential_expired` or `revoked` if only that stands against it.
-  expected<credential_ptr> choose(std::string_view source, std::string_view target, uint64_t now_ms,
-                                  uint64_t expires_ms) const;
+  /// HLD 8.2: what lets `source` reach `target` and is valid until `expires_ms`, a grant only if no
+  /// credential does. Error: `unauthorized`, or `credential_expired` or `revoked` if only that
+  /// stands against it.
+  expected<chosen_right> choose(std::string_view source, std::string_view target, uint64_t now_ms,
+                                uint64_t expires_ms) const;
 
   /// A credential that lets this node answer as `source`.
   expected<credential_ptr> choose_for_reply(std::string_view source, uint64_t now_ms) const;
@@ -100,6 +112,9 @@ struct rights {
 
   /// The part of it that holds for whoever takes the request, its target or a relay.
   caf::error check_sender(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const;
+
+  /// HLD 9.6: the request rests on a grant that this node has given to its sender.
+  caf::error check_grant(const request_header& x, uint64_t now_ms) const;
 
   /// The part of that which each request has for itself, whoever sent it.
   caf::error check_times(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const;

@@ -32,6 +32,9 @@ rights::check_carried(const request_header& x, uint64_t signed_at_ms, uint64_t n
   auto name = carried_name(x);
   if (!may_relay(name, now_ms))
     return caf::make_error(ec::unauthorized, "this node may not carry for " + name);
+  if (!x.grant_hash.empty())
+    return caf::make_error(ec::unauthorized,
+                           std::string{"a grant counts between its two nodes only"});
   return check_sender(x, signed_at_ms, now_ms);
 }
 

@@ -126,6 +126,20 @@ struct publish_call {
   bool retain = false;     // through a restart of the node
 };
 
+/// HLD 9.6, for administrators. Results: make {grant_id, node_uid, expires, grant, transaction_id
+/// of the rpc that brings it there or else not_sent}, list {given, held}, withdraw and take
+/// {grant_id}.
+struct grant_call {
+  enum class action { make, list, withdraw, take };
+  action what = action::list;
+  std::string node;                      // make: the address of a node seen before, or a uid (hex)
+  std::vector<std::string> destinations; // make: patterns below this node's address
+  uint64_t expires_s = 0;                // make
+  std::string id;                        // make (empty: a random one), withdraw
+  std::string text;                      // take: a grant for this node
+  std::optional<node_uid> from;          // take: the node that brings it; absent: the administrator
+};
+
 /// Status, traces, queues: for administrators. `method` is get_status, get_trace, get_nodes,
 /// get_links, revoke, disconnect, connect; `argument` its only parameter, if any.
 struct administration_call {
@@ -136,7 +150,7 @@ struct administration_call {
 using service_request
   = std::variant<register_service_call, unregister_service_call, invoke_call, reply_call,
                  get_outcome_call, get_available_services_call, get_node_address_call,
-                 administration_call, queue_call, subscribe_availability_call,
+                 administration_call, grant_call, queue_call, subscribe_availability_call,
                  unsubscribe_availability_call, get_data_channels_call, subscribe_call,
                  unsubscribe_call, publish_call>;
 

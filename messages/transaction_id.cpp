@@ -3,18 +3,30 @@
 #include "messages/transaction_id.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 
 namespace rvi {
 
+namespace {
+
+/// Each key of the store is made of these.
+template <class T>
+void append_big_endian(std::string& out, T x) {
+  std::array<char, sizeof x> bytes;
+  for (auto i = bytes.rbegin(); i != bytes.rend(); ++i, x = static_cast<T>(x >> 8))
+    *i = static_cast<char>(x);
+  out.append(bytes.data(), bytes.size());
+}
+
+} // namespace
+
 void append_u32(std::string& out, uint32_t x) {
-  for (int shift = 24; shift >= 0; shift -= 8)
-    out.push_back(static_cast<char>(x >> shift));
+  append_big_endian(out, x);
 }
 
 void append_u64(std::string& out, uint64_t x) {
-  append_u32(out, static_cast<uint32_t>(x >> 32));
-  append_u32(out, static_cast<uint32_t>(x));
+  append_big_endian(out, x);
 }
 
 uint32_t read_u32(std::string_view x) {
@@ -59,6 +71,16 @@ expected<transaction_id> parse_transaction_id(std::string_view x) {
     return caf::make_error(ec::bad_request,
                            std::string{"a transaction id is 56 hexadecimal digits"});
   return transaction_id_from_bytes(*bytes);
+}
+
+expected<node_uid> parse_node_uid(std::string_view x) {
+  node_uid result;
+  auto bytes = crypto::unhex(x);
+  if (!bytes || bytes->size() != result.size())
+    return caf::make_error(ec::bad_request,
+                           std::string{"the uid of a node is 32 hexadecimal digits"});
+  std::copy(bytes->begin(), bytes->end(), result.begin());
+  return result;
 }
 
 std::string to_string(const node_uid& x) {

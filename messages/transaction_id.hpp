@@ -35,6 +35,8 @@ std::string to_string(const transaction_id& x);
 expected<transaction_id> parse_transaction_id(std::string_view x);
 
 std::string to_string(const node_uid& x);
+/// 32 hexadecimal digits. Error: `bad_request`.
+expected<node_uid> parse_node_uid(std::string_view x);
 
 /// Appends and reads big-endian integers, the order LMDB sorts by.
 void append_u32(std::string& out, uint32_t x);

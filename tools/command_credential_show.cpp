@@ -66,7 +66,12 @@ void write_content(json::writer& out, const credential& x) {
     .member("not_before", x.not_before_s)
     .member("expires", x.expires_s)
     .member("administrator", x.administrator)
+    .member("delegations", uint64_t{x.delegations})
     .member("hash", crypto::hex(x.hash));
+  out.key("delegated_from").begin_array();
+  for (auto before = x.parent; before; before = before->parent)
+    out.string(before->id);
+  out.end_array();
   out.key("key").raw(x.key.jwk());
   write_list(out, "sources", x.sources);
   write_list(out, "destinations", x.destinations);
@@ -86,6 +91,12 @@ void print_content(const credential& x, uint64_t now_s) {
   if (!x.relay.empty())
     print_line("relay         " + list_of(x.relay));
   print_line("administrator " + std::string{x.administrator ? "yes" : "no"});
+  if (x.delegations != 0)
+    print_line("may be delegated " + std::to_string(x.delegations)
+               + (x.delegations == 1 ? " time" : " times in a row"));
+  for (auto before = x.parent; before; before = before->parent)
+    print_line("from          " + before->id + " of node " + to_string(before->key.uid())
+               + ", until " + show_time(before->expires_s));
 }
 
 expected<credential_ptr> read_credential(const std::string& path) {

@@ -34,12 +34,15 @@ void add_init_command(CLI::App& app, command& chosen);
 void add_credential_command(CLI::App& app, command& chosen);
 void add_credential_inspection(CLI::App& credential, command& chosen); // show, verify
 void add_credential_revocation(CLI::App& credential, command& chosen); // revoke
+void add_credential_bundles(CLI::App& credential, command& chosen);    // bundle, sign-bundle
 void add_serve_command(CLI::App& app, command& chosen);
 void add_call_commands(CLI::App& app, command& chosen); // call, send
 void add_services_command(CLI::App& app, command& chosen);
 void add_query_commands(CLI::App& app, command& chosen);  // status, nodes, links, outcome
 void add_queue_command(CLI::App& app, command& chosen);   // list, show, drop, requeue
 void add_metric_commands(CLI::App& app, command& chosen); // publish, subscribe
+void add_trust_command(CLI::App& app, command& chosen);
+void add_grant_command(CLI::App& app, command& chosen); // make, list, withdraw, take
 void add_revoke_command(CLI::App& app, command& chosen);
 void add_links_command(CLI::App& app, command& chosen);
 void add_audit_command(CLI::App& app, command& chosen);

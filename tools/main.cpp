@@ -69,6 +69,8 @@ void build(CLI::App& app, command& chosen) {
   add_query_commands(app, chosen);
   add_queue_command(app, chosen);
   add_revoke_command(app, chosen);
+  add_trust_command(app, chosen);
+  add_grant_command(app, chosen);
   add_links_command(app, chosen);
   add_trace_command(app, chosen);
   add_audit_command(app, chosen);

@@ -63,6 +63,12 @@ bool takes_in(const std::string& pattern, const std::string& name) {
 }
 
 bool may_reach(const rights& x, const std::string& name, uint64_t now_ms) {
+  if (x.grants)
+    for (auto& grant : x.grants->held)
+      if (!check_validity(*grant, now_ms)
+          && std::any_of(grant->destinations.begin(), grant->destinations.end(),
+                         [&](auto& pattern) { return reaches_below(pattern, name); }))
+        return true;
   return std::any_of(x.own.begin(), x.own.end(), [&](auto& credential) {
     return !x.check_standing(*credential, now_ms)
            && (credential->administrator || !is_reserved(name))

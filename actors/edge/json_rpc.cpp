@@ -47,6 +47,8 @@ json_rpc_state::measures make_measures(metrics::registry& x) {
   m.metrics_replaced = &x.get_counter("rvi_metric_values_replaced_total",
                                       "Metrics a slow reader did not get: newer ones came.",
                                       {{"reader", "service"}});
+  m.signature_checks = &x.get_counter("rvi_signature_checks_total",
+                                      "Signatures of others that this process has checked.");
   return m;
 }
 

@@ -25,7 +25,7 @@ struct service_connection_config {
   json_rpc::limits text;
   size_t calls_in_flight_max = 4'096;
   size_t call_bytes_in_flight_max = size_t{64} << 20;
-  size_t deliveries_max = 4'096; // requests of ours without an answer
+  size_t deliveries_max = 16'384; // requests of ours without an answer
   metric_queue_limits metrics;
   uint64_t busy_retry_ms = 100;
 };

@@ -35,6 +35,7 @@ struct json_rpc_state {
     metrics::counter* reports_left_out = nullptr;
     metrics::counter* timeouts = nullptr;
     metrics::counter* metrics_replaced = nullptr;
+    metrics::counter* signature_checks = nullptr;
   };
 
   explicit json_rpc_state(caf::io::broker* self) : self(self) {}
@@ -67,6 +68,7 @@ struct json_rpc_state {
   void read_events(handle h, service_connection& c);
   void serve(handle h, service_connection& c, http::request& x, text_effects& effects);
   void upgrade(handle h, service_connection& c, const http::request& x);
+  void expose_metrics(service_connection& c, const http::request& x);
   void refuse(service_connection& c, const http::request& x, http_refusal why);
   void send_to_edge(text_effects& effects);
   template <class Delivery, class Content>

@@ -4,11 +4,13 @@
 // message to the edge and one write per connection.
 
 #include "actors/edge/json_rpc_state.hpp"
+#include "runtime/crypto/signature_checks.hpp"
 #include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <caf/send.hpp>
 
+#include <algorithm>
 #include <atomic>
 
 namespace rvi {
@@ -78,13 +80,18 @@ void json_rpc_state::serve(handle h, service_connection& c, http::request& x,
   if (x.websocket_upgrade)
     return upgrade(h, c, x);
   if (x.method == "GET" && path_of(x.target) == "/metrics")
-    return c.codec.respond(x.sequence, 200, "text/plain; version=0.0.4; charset=utf-8",
-                           registry->expose());
+    return expose_metrics(c, x);
   if (auto why = check_post(x))
     return refuse(c, x, *why);
   auto client = next_client();
   clients.emplace(client, h);
   c.accept_text(x.body, x.sequence, client, config->time->wall_ms(), effects);
+}
+
+void json_rpc_state::expose_metrics(service_connection& c, const http::request& x) {
+  auto checks = crypto::signature_checks();
+  counts.signature_checks->add(checks - std::min(checks, counts.signature_checks->value()));
+  c.codec.respond(x.sequence, 200, "text/plain; version=0.0.4; charset=utf-8", registry->expose());
 }
 
 void json_rpc_state::upgrade(handle h, service_connection& c, const http::request& x) {
@@ -96,8 +103,9 @@ void json_rpc_state::upgrade(handle h, service_connection& c, const http::reques
 
 void json_rpc_state::refuse(service_connection& c, const http::request& x, http_refusal why) {
   counts.refused_requests->add();
-  if (why.status == 401 || why.status == 403)
+  if (why.status == 401 || why.status == 403 || why.status == 421)
     audit::record("refused", {{"what", "connection of a service"},
+                              {"principal", c.who.name},
                               {"code", std::to_string(why.status)},
                               {"reason", why.text}});
   log::debug("json-rpc", "request refused", {{"status", why.status}, {"why", why.text}});

@@ -7,6 +7,7 @@
 #include "actors/routing/request_ledger.hpp"
 #include "messages/name.hpp"
 #include "runtime/json/json.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
 namespace rvi {
@@ -36,6 +37,8 @@ void service_edge_state::answer(const caller& to, service_answer x) {
 
 void service_edge_state::refuse(const caller& to, caf::error why) {
   refused->add();
+  if (calling && code_of(why) == ec::unauthorized)
+    audit::refused("call of a service", why, {{"principal", calling->name}});
   uint64_t retry_ms = code_of(why) == ec::busy || code_of(why) == ec::store_full ? 1'000 : 0;
   answers.push_back({to.client, to.token, std::move(why), retry_ms, {}});
 }
@@ -48,12 +51,14 @@ void service_edge_state::flush_answers() {
 // -- calls --------------------------------------------------------------------------------------
 
 void service_edge_state::take(std::vector<service_call> xs) {
-  if (epoch == 0) {
+  // Connections are taken before the server is known here: an answer would go nowhere.
+  if (epoch == 0 || !server) {
     waiting_for_epoch.push_back(std::move(xs));
     return;
   }
   calls->add(xs.size());
-  for (auto& from : xs)
+  for (auto& from : xs) {
+    calling = &from.principal;
     std::visit(overloaded{
                  [&](register_service_call& x) { do_register(from, x); },
                  [&](unregister_service_call& x) { do_unregister(from, x); },
@@ -64,6 +69,7 @@ void service_edge_state::take(std::vector<service_call> xs) {
                  [&](get_node_address_call&) { do_get_address(from); },
                  [&](queue_call& x) { do_queue(from, x); },
                  [&](administration_call& x) { do_administration(from, x); },
+                 [&](grant_call& x) { do_grant(from, x); },
                  [&](subscribe_availability_call& x) { do_subscribe(from, x); },
                  [&](unsubscribe_availability_call& x) { do_unsubscribe(from, x); },
                  [&](get_data_channels_call& x) { do_get_channels(from, x); },
@@ -72,6 +78,8 @@ void service_edge_state::take(std::vector<service_call> xs) {
                  [&](publish_call& x) { do_publish(from, x); },
                },
                from.request);
+  }
+  calling = nullptr;
   submit_drafts();
   submit_metrics();
   flush_answers();
@@ -334,8 +342,7 @@ void service_edge_state::submit_drafts() {
     .then([this, sent](authorized_batch& xs) { schedule(sent, std::move(xs)); },
           [this, sent](const caf::error& err) {
             for (auto& x : *sent)
-              if (x.from)
-                refuse(*x.from, err);
+              draft_refused(x, err);
             flush_answers();
           });
 }
@@ -353,9 +360,7 @@ void service_edge_state::schedule(std::shared_ptr<std::vector<pending_draft>> se
   for (size_t i = 0; i < signed_ones.size(); ++i) {
     auto& x = signed_ones[i];
     if (!x.content) {
-      auto& from = (*sent)[i].from;
-      if (from)
-        refuse(*from, std::move(x.error));
+      draft_refused((*sent)[i], std::move(x.error));
       continue;
     }
     auto kept = x.content->header.in_memory() ? 1 : 0;
@@ -391,18 +396,17 @@ void service_edge_state::schedule(std::shared_ptr<std::vector<pending_draft>> se
             if (!errors[i] && draft.again)
               bury(*draft.again);
             if (errors[i])
-              refuse(*draft.from, std::move(errors[i]));
+              draft_refused(draft, std::move(errors[i]));
             else if (header.is_reply())
               answer(*draft.from, done_result{});
             else if (!draft.synch)
-              answer(*draft.from, accepted_result{header.id});
+              draft_accepted(draft, header.id);
           }
           flush_answers();
         },
         [this, sent, x](const caf::error& err) {
           for (auto i : x->from)
-            if ((*sent)[i].from)
-              refuse(*(*sent)[i].from, err);
+            draft_refused((*sent)[i], err);
           flush_answers();
         });
   };
@@ -421,6 +425,10 @@ service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
   auto& m = *st.config.node->metrics;
   st.calls = &m.get_counter("rvi_service_calls_total", "Calls of local services.");
   st.refused = &m.get_counter("rvi_service_calls_refused_total", "Calls answered with an error.");
+  auto take_waiting = [&st] {
+    for (auto& calls : std::exchange(st.waiting_for_epoch, {}))
+      st.take(std::move(calls)); // or they wait on
+  };
   auto raised = std::make_shared<uint32_t>();
   transaction_step step = [raised, now = st.config.node->time->wall_ms()](transaction& t) {
     auto x = ledger::raise_epoch(t, now);
@@ -429,10 +437,9 @@ service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
   };
   self->request(st.config.store, caf::infinite, atom::commit_v, std::move(step))
     .then(
-      [&st, raised](atom::committed) {
+      [&st, raised, take_waiting](atom::committed) {
         st.epoch = *raised;
-        for (auto& calls : std::exchange(st.waiting_for_epoch, {}))
-          st.take(std::move(calls));
+        take_waiting();
       },
       [&st](const caf::error& err) { st.self->quit(err); });
   // Nothing is dispatched before the senders' credentials are known again.
@@ -448,7 +455,10 @@ service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
     [&st](atom::invoke, const batch& requests) { st.dispatch(requests); },
     [&st](atom::outcome, std::vector<outcome_notice>& xs) { st.deliver_outcomes(std::move(xs)); },
     [&st](atom::reply, const batch& requests) { st.unknown_outcomes(requests); },
-    [&st](atom::attach, json_rpc_actor& server) { st.server = std::move(server); },
+    [&st, take_waiting](atom::attach, json_rpc_actor& server) {
+      st.server = std::move(server);
+      take_waiting();
+    },
     [&st](atom::attach, data_link_actor& data_link) { st.data_link = std::move(data_link); },
     [&st](atom::attach, const std::string& name, node_service_actor& x) {
       return st.attach(name, std::move(x));

@@ -89,6 +89,9 @@ struct service_edge_state {
   void bury(const transaction_id& dead);
   void make_again(const caller& to, const transaction_id& dead, const envelope& x);
   void do_administration(const service_call& from, const administration_call& x);
+  void do_grant(const service_call& from, const grant_call& x);
+  /// HLD 9.6: to its holder, by the ordinary route.
+  void send_grant(const caller& to, grant_answer made);
   void do_subscribe(const service_call& from, const subscribe_availability_call& x);
   void do_unsubscribe(const service_call& from, const unsubscribe_availability_call& x);
   void do_get_channels(const service_call& from, const get_data_channels_call& x);
@@ -116,8 +119,12 @@ struct service_edge_state {
     std::optional<caller> from; // none: the node itself answers for a service
     bool synch = false;
     std::optional<transaction_id> again = {}; // the dead letter that it stands for from now on
+    std::optional<grant_answer> brings = {};  // the grant that this request carries to its holder
   };
   void submit_drafts();
+  /// It was not accepted.
+  void draft_refused(const pending_draft& x, caf::error why);
+  void draft_accepted(const pending_draft& x, const transaction_id& id);
   void schedule(std::shared_ptr<std::vector<pending_draft>> drafts, authorized_batch signed_ones);
   /// The reply to a request (HLD 8.20): the same id, the other way round.
   static draft
@@ -162,6 +169,7 @@ struct service_edge_state {
   std::vector<pending_draft> drafts;
   std::vector<metric_call> metric_calls;
   std::vector<caller> metric_callers; // of `metric_calls`
+  const principal* calling = nullptr; // whose call is being taken
   std::vector<call_result> answers;
   std::map<std::string, registration> registrations; // by full name
   std::map<client_id, std::set<std::string>> clients;

@@ -105,6 +105,11 @@ void service_edge_state::deliver_outcomes(std::vector<outcome_notice> notices) {
                && (held->second.client != 0 || !held->second.network_address.empty())) {
       config.node->record(x.id, 20, true, "outcome: " + x.status);
       going.push_back({held->second.client, held->second.network_address, std::move(x)});
+    } else if (held != registrations.end() && held->second.inside) {
+      config.node->record(x.id, 20, true, "outcome: " + x.status);
+      log::info(component, "a request of the node itself has ended",
+                {{"id", to_string(x.id)}, {"source", x.requesting_service}, {"status", x.status}});
+      taken.push_back({x.id, true, receipt::status::taken, false, {}});
     } else {
       nobody.ids.push_back(x.id);
     }

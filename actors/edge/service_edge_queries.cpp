@@ -6,6 +6,7 @@
 #include "messages/name.hpp"
 #include "messages/revocation.hpp"
 #include "runtime/json/json.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <algorithm>
@@ -16,16 +17,18 @@ namespace {
 
 constexpr const char* component = "service-edge";
 
-/// HLD 9.5. Who has entered which list stays in the log, whether or not it was taken.
+/// HLD 9.5, 3.2.1. Who has entered which list or trust bundle stays in the log, whether or not it
+/// was taken.
 struct entered_list {
   service_edge_state& edge;
   service_edge_state::caller to;
   std::string principal;
   std::string issuer;
   uint64_t serial = 0;
+  std::string what = "revocation list";
 
   void taken() const {
-    log::info(component, "revocation list entered",
+    log::info(component, what + " entered",
               {{"principal", principal}, {"issuer", issuer}, {"serial", serial}});
     json::writer out;
     out.begin_object()
@@ -38,7 +41,7 @@ struct entered_list {
   }
 
   void refused(caf::error why) const {
-    log::warning(component, "revocation list refused",
+    log::warning(component, what + " refused",
                  {{"principal", principal},
                   {"issuer", issuer},
                   {"serial", serial},
@@ -46,15 +49,30 @@ struct entered_list {
     edge.refuse(to, std::move(why));
     edge.flush_answers();
   }
+
+  /// Not even one: nobody else has seen it.
+  void malformed(caf::error why) const {
+    audit::refused("revocation list", why, {{"principal", principal}});
+    refused(std::move(why));
+  }
 };
 
 void enter_list(service_edge_state& edge, const service_call& from, const std::string& text) {
-  entered_list x{edge, {from.client, from.token}, from.principal.name, {}, 0};
-  auto list = parse_revocation_list(text);
-  if (!list)
-    return x.refused(std::move(list.error()));
-  x.issuer = (*list)->issuer;
-  x.serial = (*list)->version.serial;
+  entered_list x{edge, {from.client, from.token}, from.principal.name, {}};
+  if (is_trust_bundle(text)) {
+    x.what = "trust bundle";
+    auto bundle = parse_trust_bundle(text);
+    if (!bundle)
+      return x.malformed(std::move(bundle.error()));
+    x.issuer = (*bundle)->organization;
+    x.serial = (*bundle)->sequence;
+  } else {
+    auto list = parse_revocation_list(text);
+    if (!list)
+      return x.malformed(std::move(list.error()));
+    x.issuer = (*list)->issuer;
+    x.serial = (*list)->version.serial;
+  }
   edge.self->request(edge.config.authorization, caf::infinite, atom::revoke_v, text)
     .then([x](atom::done) { x.taken(); }, [x](caf::error& why) { x.refused(std::move(why)); });
 }

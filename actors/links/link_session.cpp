@@ -3,6 +3,9 @@
 #include "actors/links/link_session.hpp"
 
 #include "actors/links/link_policy.hpp"
+#include "messages/transaction_id.hpp"
+#include "runtime/crypto/crypto.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <caf/send.hpp>
@@ -24,8 +27,9 @@ link_session::link_session(link_session_config config, link_actor self)
   started_ms_ = heard_ms_ = traffic_ms_ = config_.services.node->time->boot_ms();
 }
 
+/// One for each peer: what it sends again over another link is known there.
 const verifier_actor& link_session::verifier() const {
-  return config_.services.verifiers[config_.number % config_.services.verifiers.size()];
+  return config_.services.verifiers[peer_.uid.back() % config_.services.verifiers.size()];
 }
 
 void link_session::start(session_binding binding) {
@@ -58,7 +62,15 @@ void link_session::fail(const caf::error& why) {
     ->get_counter("rvi_session_violations_total", "Sessions ended for what the peer sent.",
                   {{"code", to_string(code_of(why))}})
     .add();
+  audit::refused(
+    "session", why,
+    {{"peer", peer_.node_address}, {"peer_uid", peer_uid()}, {"address", config_.remote_address}});
   close(to_string(code_of(why)), detail_of(why));
+}
+
+std::string link_session::peer_uid() const {
+  auto key = crypto::public_key::from_spki(binding_.peer_spki);
+  return key ? to_string(key->uid()) : std::string{};
 }
 
 void link_session::close(std::string_view reason, std::string_view detail) {

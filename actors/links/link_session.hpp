@@ -122,6 +122,9 @@ private:
   bool subscribed() const { return !wanted_there_.empty() || !wanted_here_.empty(); }
   const verifier_actor& verifier() const;
 
+  /// Of the key it holds, whoever it says it is; hex.
+  std::string peer_uid() const;
+
   link_session_config config_;
   link_actor self_;
   native_session session_;

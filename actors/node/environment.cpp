@@ -78,7 +78,7 @@ caf::error check_store(const std::string& path) {
 
 expected<std::shared_ptr<rights>>
 load_rights(const node_config& config, const crypto::public_key& key,
-            std::shared_ptr<credential_cache> known) {
+            std::shared_ptr<credential_cache> known, const std::vector<std::string>& bundles) {
   auto result = std::make_shared<rights>();
   result->own_key = key;
   result->node_address = config.name;
@@ -86,6 +86,12 @@ load_rights(const node_config& config, const crypto::public_key& key,
   result->known = std::move(known);
   if (auto err = load_anchors(config, result->anchors))
     return err;
+  for (auto& text : bundles) {
+    auto bundle = parse_trust_bundle(text);
+    auto err = bundle ? result->anchors.walk(*bundle) : std::move(bundle.error());
+    if (err && code_of(err) != ec::replay) // the files may have it, too
+      log::error(component, "a trust bundle is not followed", {{"error", describe(err)}});
+  }
   for (auto& path : files_in(resolve_path(config, config.credentials_directory), ".jwt")) {
     auto text = read_file(path);
     if (!text)
@@ -93,7 +99,14 @@ load_rights(const node_config& config, const crypto::public_key& key,
     auto credential = parse_credential(*text);
     if (!credential)
       return caf::make_error(ec::config_invalid, path + ": " + detail_of(credential.error()));
-    if (auto err = verify_credential(**credential, result->anchors))
+    auto err = verify_credential(**credential, result->anchors);
+    // Its root may come with a bundle, or have gone with one.
+    if (code_of(err) == ec::unknown_issuer && result->anchors.bundle((*credential)->issuer)) {
+      log::warning(component, "a credential is not used",
+                   {{"file", path}, {"reason", describe(err)}});
+      continue;
+    }
+    if (err)
       return caf::make_error(ec::config_invalid, path + ": " + describe(err));
     if ((*credential)->key.spki() != key.spki())
       return caf::make_error(ec::config_invalid,
@@ -116,14 +129,14 @@ expected<node_environment_ptr> prepare_environment(const node_config& config) {
     return std::move(key.error());
   result->key = *key;
   auto known = std::make_shared<credential_cache>(known_credentials_max);
-  auto own = load_rights(config, key->public_part(), known);
+  auto own = load_rights(config, key->public_part(), known, {});
   if (!own)
     return std::move(own.error());
   if ((*own)->own.empty())
     log::warning(component, "no credential: this node can neither send nor receive",
                  {{"directory", resolve_path(config, config.credentials_directory)}});
-  result->source = [config, public_key = key->public_part(), known] {
-    return load_rights(config, public_key, known);
+  result->source = [config, public_key = key->public_part(), known](auto& bundles) {
+    return load_rights(config, public_key, known, bundles);
   };
   if (!config.api_address.empty() && !config.token_file.empty()) {
     auto token = crypto::load_secret_file(resolve_path(config, config.token_file));

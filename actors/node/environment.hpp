@@ -54,7 +54,7 @@ using node_environment_ptr = std::shared_ptr<node_environment>;
 /// `config_invalid` naming the file.
 expected<std::shared_ptr<rights>>
 load_rights(const node_config& config, const crypto::public_key& key,
-            std::shared_ptr<credential_cache> known);
+            std::shared_ptr<credential_cache> known, const std::vector<std::string>& bundles);
 
 /// Opens everything. Checks the store in a child process first, so call it before any thread runs.
 expected<node_environment_ptr> prepare_environment(const node_config& config);

@@ -189,8 +189,9 @@ child_spec json_rpc(node_environment_ptr env) {
         return nullptr;
       }
       env->api_port = server->port;
-      caf::anon_send(edge, atom::attach_v, server->actor);
+      // The edge takes no call before: what a call leads to finds the server everywhere.
       caf::anon_send(get<metric_hub_actor>(earlier, "metric-hub"), atom::attach_v, server->actor);
+      caf::anon_send(edge, atom::attach_v, server->actor);
       return plain(server->actor);
     }};
 }

@@ -28,12 +28,16 @@ caf::error values_below(transaction& t, std::string_view prefix, std::vector<std
 
 // -- local requests (HLD 8.2, 8.3) --------------------------------------------------------------
 
-expected<credential_ptr> authorization_state::choose(const draft& x) const {
+expected<chosen_right> authorization_state::choose(const draft& x) const {
   auto rights = config.node->rights->load();
   auto now = config.node->time->wall_ms();
   auto& header = x.header;
-  return header.is_reply() ? rights->choose_for_reply(header.source, now)
-                           : rights->choose(header.source, header.target, now, header.expires_ms);
+  if (!header.is_reply())
+    return rights->choose(header.source, header.target, now, header.expires_ms);
+  auto credential = rights->choose_for_reply(header.source, now);
+  if (!credential)
+    return std::move(credential.error());
+  return chosen_right{std::move(*credential)};
 }
 
 caf::result<authorized_batch> authorization_state::authorize(draft_batch x) {
@@ -48,19 +52,21 @@ caf::result<authorized_batch> authorization_state::authorize(draft_batch x) {
 
 void authorization_state::choose_all(const asked_ptr& from, draft_batch x) {
   for (size_t i = 0; i < x.size(); ++i) {
-    auto credential = choose(x[i]);
+    auto right = choose(x[i]);
     auto& header = x[i].header;
     config.node->record(header.id, 2, header.is_reply(), "authorize local service");
-    unsigned_item item{std::move(x[i]), credential ? *credential : nullptr, from, i};
-    if (credential) {
+    if (right && right->grant)
+      header.grant_hash = right->grant->hash;
+    unsigned_item item{std::move(x[i]), right ? right->credential : nullptr, from, i};
+    if (right) {
       queued.push_back(std::move(item));
       continue;
     }
     denied->add();
     audit::refused(
-      "local request", credential.error(),
+      "local request", right.error(),
       {{"source", item.content.header.source}, {"target", item.content.header.target}});
-    settle(item, {nullptr, std::move(credential.error())});
+    settle(item, {nullptr, std::move(right.error())});
   }
   if (x.empty())
     from->promise.deliver(authorized_batch{});
@@ -196,16 +202,40 @@ void authorization_state::send_credentials(const link_actor& link,
     send_stored_credentials(link, std::move(texts), missing);
 }
 
+namespace {
+
+/// A credential of the peer's own; one of another was looked at before, and its signature is not
+/// checked twice.
+expected<credential_ptr>
+accept_shown(std::string_view text, const rights& own, const node_uid& peer, uint64_t now_ms) {
+  auto x = parse_credential(text);
+  if (!x)
+    return x;
+  if ((*x)->key.uid() != peer)
+    return caf::make_error(ec::credential_invalid,
+                           "the credential " + (*x)->id + " of another node is forged");
+  if (auto err = check_validity(**x, now_ms))
+    return err;
+  if (auto err = verify_credential(**x, own.anchors))
+    return err;
+  return x;
+}
+
+} // namespace
+
 void authorization_state::learn(const std::vector<std::string>& texts, const link_actor& link) {
+  auto from = find_session(link);
+  if (!from)
+    return;
   auto rights = config.node->rights->load();
   for (auto& text : texts) {
     if (learn_of_another(*rights, text, link))
       continue;
     auto now = config.node->time->wall_ms();
-    auto x = accept_credential(text, rights->anchors, now);
+    auto x = accept_shown(text, *rights, from->peer.peer.uid, now);
     auto err = x ? rights->check_standing(**x, now) : std::move(x.error());
     if (err) {
-      refuse_peer(link, err);
+      refuse_peer(link, err, from->peer.who());
       return;
     }
     rights->known->add(*x);
@@ -218,7 +248,16 @@ void authorization_state::load_known() {
   auto lists = std::make_shared<std::vector<std::string>>();
   auto copies = std::make_shared<std::vector<std::pair<std::string, std::string>>>();
   auto provisioned = std::make_shared<std::vector<std::pair<std::string, std::string>>>();
-  transaction_step step = [texts, lists, copies, provisioned](transaction& t) -> caf::error {
+  auto grants = std::make_shared<std::vector<std::pair<std::string, std::string>>>();
+  auto walked = std::make_shared<std::vector<std::string>>();
+  transaction_step step
+    = [texts, lists, copies, provisioned, grants, walked](transaction& t) -> caf::error {
+    grants->clear();
+    for (auto prefix : {grant_given_prefix, grant_held_prefix})
+      if (auto err = records_below(t, prefix, *grants))
+        return err;
+    if (auto err = values_below(t, bundle_prefix, *walked))
+      return err;
     if (auto err = read_provisioned(t, *provisioned))
       return err;
     copies->clear();
@@ -230,8 +269,10 @@ void authorization_state::load_known() {
   };
   self->request(config.store, caf::infinite, atom::read_v, std::move(step))
     .then(
-      [this, texts, lists, copies, provisioned](atom::done) {
+      [this, texts, lists, copies, provisioned, grants, walked](atom::done) {
+        take_bundles(std::move(*walked));
         take_provisioned(*provisioned);
+        take_grants(*grants);
         take_clone_records(*copies);
         take_sets(*lists);
         take_known(*texts);
@@ -274,22 +315,36 @@ caf::result<atom::done> authorization_state::when_known() {
   return promise;
 }
 
-caf::result<atom::done> authorization_state::reload() {
-  auto next = config.source();
-  if (!next) {
-    log::error(component, "credentials were not read again", {{"error", describe(next.error())}});
-    return std::move(next.error());
-  }
-  // Anchors may have gone, and with them what they vouched for.
-  (*next)->known->keep_if(
-    [&](const credential& x) { return !verify_credential(x, (*next)->anchors); });
+caf::error authorization_state::reread_rights() {
   auto before = config.node->rights->load();
-  (*next)->revocations = before->revocations;
-  (*next)->quarantine = before->quarantine;
-  add_provisioned(**next);
+  auto next = config.source ? config.source(bundles)
+                            : expected<std::shared_ptr<rights>>{std::make_shared<rights>(*before)};
+  if (!next)
+    return std::move(next.error());
+  auto& x = **next;
+  if (!config.source)
+    for (auto& text : bundles)
+      if (auto bundle = parse_trust_bundle(text))
+        (void)x.anchors.walk(*bundle); // those it has taken are behind it
+  // Anchors may have gone, and with them what they vouched for.
+  x.known->keep_if([&](const credential& each) { return !verify_credential(each, x.anchors); });
+  x.revocations = before->revocations;
+  x.quarantine = before->quarantine;
+  x.grants = before->grants;
+  add_provisioned(x);
+  std::erase_if(x.own, [&](auto& each) { return bool(verify_credential(*each, x.anchors)); });
   config.node->rights->publish(*next);
-  log::info(component, "credentials read", {{"credentials", (*next)->own.size()}});
-  audit::record("credentials_read", {{"credentials", (*next)->own.size()}});
+  return {};
+}
+
+caf::result<atom::done> authorization_state::reload() {
+  if (auto err = reread_rights()) {
+    log::error(component, "credentials were not read again", {{"error", describe(err)}});
+    return err;
+  }
+  auto count = config.node->rights->load()->own.size();
+  log::info(component, "credentials read", {{"credentials", count}});
+  audit::record("credentials_read", {{"credentials", count}});
   return atom::done_v;
 }
 
@@ -386,6 +441,7 @@ authorization(authorization_actor::stateful_pointer<authorization_state> self,
       st.token_kept(link, counter);
     },
     [&st](atom::provision, const certificate_call& x) { return st.provision(x); },
+    [&st](atom::grant, const grant_call& x) { return st.grant_asked(x); },
     [&st](atom::introduce) { st.renew_sessions(); },
     [&st](atom::attach, store_and_forward_actor& x) { st.attach(std::move(x)); },
     [&st](atom::attach, rights_listener_actor& x) { st.rights_listener = std::move(x); },

@@ -29,11 +29,17 @@ inline constexpr std::string_view credential_prefix = "credential/";
 inline constexpr std::string_view own_credential_prefix = "own_credential/";
 /// What it has revoked here: revocation ids.
 inline constexpr std::string_view blocked_prefix = "blocked/";
+/// Grants (HLD 9.6) that this node has given, and those it was given, by hash.
+inline constexpr std::string_view grant_given_prefix = "grant_given/";
+inline constexpr std::string_view grant_held_prefix = "grant_held/";
+/// Trust bundles that came after those of the node's files, by organization and sequence (u64).
+inline constexpr std::string_view bundle_prefix = "bundle/";
 /// And the signed revocation lists in force, by issuer (wire::Revocations).
 inline constexpr std::string_view revocation_prefix = "revocation/";
 
-/// Reads credentials and trust anchors anew (the node's files).
-using rights_source = std::function<expected<std::shared_ptr<rights>>()>;
+/// Reads credentials and trust anchors anew (the node's files), and walks on to these bundles.
+using rights_source
+  = std::function<expected<std::shared_ptr<rights>>(const std::vector<std::string>& bundles)>;
 
 struct authorization_config {
   node_context_ptr node;
@@ -51,14 +57,23 @@ std::string
 authorize_signing_input(bool client, std::string_view own_spki, std::string_view peer_spki,
                         std::string_view exporter, std::string_view body);
 
+/// Who is to be named when a peer is refused.
+struct refused_peer {
+  node_uid uid{};           // of the key it holds
+  std::string node_address; // which may only be claimed
+};
+
 /// Checks a peer's Authorize but for its replay: HLD 7.6 step 4. Adds the credentials it accepts to
 /// `known`. Errors: `malformed`, `protocol_mismatch`, `credential_*`, `unknown_issuer`, `revoked`,
 /// `quarantined`, `unauthorized`, `signature_invalid`.
 struct admitted {
+  refused_peer who() const { return {peer.uid, peer.node_address}; }
+
   peer_identity peer;
   std::vector<credential_ptr> credentials;
   uint64_t transaction_id = 0;
   std::map<std::string, revocation_version> lists; // what the peer has of each issuer it cares for
+  std::map<std::string, uint64_t> bundles;         // the sequence it has of each organization
   std::string clone_proof;
   clone_verdict clone = clone_verdict::first; // set by whoever knows the tokens
 };
@@ -103,7 +118,7 @@ struct authorization_state {
 
   caf::result<authorized_batch> authorize(draft_batch x);
   void choose_all(const asked_ptr& from, draft_batch x);
-  expected<credential_ptr> choose(const draft& x) const;
+  expected<chosen_right> choose(const draft& x) const;
   /// Signs all that has queued up while the signer was busy, a tree for each credential.
   void sign_queued();
   void sign_tree(tree_items items, const credential_ptr& credential);
@@ -115,7 +130,7 @@ struct authorization_state {
   void remember(link_actor link, const admitted& x);
   /// The peer's Authorize is durable: its session begins.
   void begin_session(const link_actor& link, const admitted& x);
-  void refuse_peer(const link_actor& link, const caf::error& why);
+  void refuse_peer(const link_actor& link, const caf::error& why, const refused_peer& who);
   session* find_session(const link_actor& link);
   void session_ended(const caf::actor_addr& link);
   caf::result<std::vector<announce_entry>> announce(const std::vector<std::string>& services);
@@ -148,6 +163,15 @@ struct authorization_state {
   /// Ends the sessions that rest on a credential that does not stand any more; all of them if ours
   /// has just fallen.
   void close_fallen(bool own_fell);
+  // -- trust bundles (HLD 3.2.1) ----------------------------------------------------------------
+  /// What was walked to before, in order.
+  void take_bundles(std::vector<std::string> texts);
+  void import_bundle(list_import x);
+  /// Reads all rights again on the anchors there are now. Error: of the files.
+  caf::error reread_rights();
+  /// A bundle is durable: from here on its roots speak.
+  void follow(const trust_bundle_ptr& x, const link_actor& from);
+  void tell_bundles(session& to);
   // -- provisioning (HLD 9.1 to 9.5) ------------------------------------------------------------
   struct provisioned {
     credential_ptr content;
@@ -174,6 +198,18 @@ struct authorization_state {
   /// Adds to the rights of the node's files what was provisioned.
   void add_provisioned(rights& x) const;
   void renew_sessions();
+  // -- grants (HLD 9.6) -------------------------------------------------------------------------
+  void take_grants(const std::vector<std::pair<std::string, std::string>>& stored);
+  caf::result<grant_answer> grant_asked(const grant_call& x);
+  caf::result<grant_answer> make_grant(const grant_call& x);
+  caf::result<grant_answer> withdraw_grant(const grant_call& x);
+  caf::result<grant_answer> take_grant(const grant_call& x);
+  std::string list_grants() const;
+  /// Does the step, changes the book of grants, then answers. `peer` sees other services now.
+  void keep_grants(transaction_step step, std::function<void(grant_book&)> change,
+                   std::function<grant_answer()> answer,
+                   caf::typed_response_promise<grant_answer> promise, std::optional<node_uid> peer);
+  void give(const grant_ptr& x, caf::typed_response_promise<grant_answer> promise);
   // -- copies of a key (HLD 3.2.7) ----------------------------------------------------------------
   void take_clone_records(const std::vector<std::pair<std::string, std::string>>& stored);
   /// Judges the peer's proof. False: two hold its key, and its session ends.
@@ -211,6 +247,7 @@ struct authorization_state {
   uint64_t next_session = 1;
   std::list<list_import> imports;
   size_t import_bytes = 0;
+  std::vector<std::string> bundles; // walked to beyond the node's files, in order
   bool importing = false;
   std::map<std::string, provisioned> own_provisioned; // by hash
   std::set<revocation_id> blocked_here;

@@ -112,8 +112,10 @@ void authorization_state::quarantine(const link_actor& link, const admitted& x,
     (*all)[peer] = since_s;
     next.quarantine = std::move(all);
   });
-  refuse_peer(link, caf::make_error(ec::quarantined, "the key of " + x.peer.node_address
-                                                       + " is in two places; it needs a new one"));
+  refuse_peer(link,
+              caf::make_error(ec::quarantined, "the key of " + x.peer.node_address
+                                                 + " is in two places; it needs a new one"),
+              x.who());
   close_fallen(false);
   self->request(config.store, caf::infinite, atom::commit_v, std::move(step))
     .then([](atom::committed) {},
@@ -136,6 +138,7 @@ void authorization_state::note_suspect(const admitted& x) {
   log::warning(component,
                "a peer came without the token it was given: a restored backup, or a copy",
                {{"peer", x.peer.node_address}, {"uid", to_string(x.peer.uid)}});
+  audit::record("clone_suspect", {{"peer", x.peer.node_address}, {"uid", to_string(x.peer.uid)}});
 }
 
 void authorization_state::promote_token(const node_uid& peer, uint64_t counter) {

@@ -108,6 +108,10 @@ void authorization_state::import_next() {
     auto x = std::move(imports.front());
     imports.pop_front();
     import_bytes -= x.text.size();
+    if (is_trust_bundle(x.text)) {
+      import_bundle(std::move(x));
+      continue;
+    }
     auto rights = config.node->rights->load();
     auto next = accept_revocation_list(x.text, sets_of(*rights), rights->anchors);
     if (!next) {
@@ -141,6 +145,7 @@ void authorization_state::import_next() {
 
 void authorization_state::refuse_list(list_import& x, caf::error why) {
   if (!x.from) {
+    audit::refused("revocation list", why, {{"peer", "entered at this node"}});
     x.promise.deliver(std::move(why));
     return;
   }
@@ -148,7 +153,8 @@ void authorization_state::refuse_list(list_import& x, caf::error why) {
   if (is_violation(why)) {
     lists_refused->add();
     audit::refused("revocation list", why,
-                   {{"peer", from ? from->peer.peer.node_address : std::string{}}});
+                   {{"peer", from ? from->peer.peer.node_address : std::string{}},
+                    {"peer_uid", from ? to_string(from->peer.peer.uid) : std::string{}}});
     log::warning(
       component, "a peer sent a false revocation list",
       {{"peer", from ? from->peer.peer.node_address : std::string{}}, {"reason", describe(why)}});
@@ -156,9 +162,12 @@ void authorization_state::refuse_list(list_import& x, caf::error why) {
     return;
   }
   lists_useless->add();
-  if (from && ++from->useless_lists > config.useless_lists_max)
-    self->send(x.from, atom::close_v, std::string{to_string(ec::limit_exceeded)},
-               std::string{"too many revocation lists that are not newer"});
+  if (from && ++from->useless_lists == config.useless_lists_max + 1) {
+    auto many = caf::make_error(ec::limit_exceeded,
+                                std::string{"too many revocation lists that are not newer"});
+    audit::refused("revocation list", many, {{"peer", from->peer.peer.node_address}});
+    self->send(x.from, atom::close_v, std::string{to_string(code_of(many))}, detail_of(many));
+  }
 }
 
 // -- in force -----------------------------------------------------------------------------------
@@ -208,6 +217,10 @@ void authorization_state::close_fallen(bool own_fell) {
     auto why = i == shown.end()
                  ? caf::make_error(ec::revoked, std::string{"this node's credential"})
                  : rights->check_standing(**i, now);
+    if (i != shown.end())
+      audit::refused(
+        "session", why,
+        {{"peer", x.peer.peer.node_address}, {"peer_uid", to_string(x.peer.peer.uid)}});
     log::warning(component, "session ended",
                  {{"peer", x.peer.peer.node_address}, {"reason", describe(why)}});
     self->send(x.link, atom::close_v, std::string{to_string(code_of(why))}, detail_of(why));
@@ -232,6 +245,7 @@ void authorization_state::session_up(const link_actor& link) {
   if (!x)
     return;
   x->up = true;
+  tell_bundles(*x); // first: they say who may sign lists
   auto rights = config.node->rights->load();
   for (auto& [issuer, set] : sets_of(*rights))
     tell(*x, *set);

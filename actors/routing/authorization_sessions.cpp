@@ -21,6 +21,8 @@ constexpr const char* component = "authorization";
 constexpr uint64_t ids_reserved_at_once = 1 << 20;
 constexpr const char* authorize_id_key = "authorize_id";
 constexpr int issuers_said_max = 64; // the wire's limit
+// Before anybody is believed, in all credentials of an Authorize (decisions 4).
+constexpr size_t signature_checks_max = 8;
 
 /// The uid of a key in its canonical form.
 node_uid uid_of(std::string_view spki) {
@@ -72,10 +74,16 @@ expected<std::vector<credential_ptr>> parse_all(const rights& own, const wire::A
                                                 const session_binding& binding, uint64_t now_ms) {
   std::vector<credential_ptr> result;
   caf::error reason;
+  size_t signatures = 0;
   for (auto& text : x.credentials()) {
     auto credential = parse_credential(text);
     if (!credential)
       return std::move(credential.error());
+    signatures += (*credential)->chain_length();
+    if (signatures > signature_checks_max)
+      return caf::make_error(ec::malformed, "credentials with more than "
+                                              + std::to_string(signature_checks_max)
+                                              + " signatures in all");
     if ((*credential)->key.spki() != binding.peer_spki)
       return caf::make_error(ec::unauthorized,
                              "credential " + (*credential)->id + " belongs to another key");
@@ -123,6 +131,11 @@ check_authorize(const rights& own, const session_binding& binding, std::string_v
     peer.relay.insert(peer.relay.end(), credential->relay.begin(), credential->relay.end());
     peer.expires_ms = std::max(peer.expires_ms, credential->expires_s * 1'000);
   }
+  if (own.grants)
+    for (auto& [hash, grant] : own.grants->given)
+      if (grant->holder == key.uid() && !check_validity(*grant, now_ms))
+        peer.destinations.insert(peer.destinations.end(), grant->destinations.begin(),
+                                 grant->destinations.end());
   if (!owns_address)
     return caf::make_error(ec::unauthorized, "no credential covers " + x.node_address());
   for (auto& credential : *credentials)
@@ -135,10 +148,25 @@ check_authorize(const rights& own, const session_binding& binding, std::string_v
   peer.frame_bytes_max = std::clamp<uint64_t>(x.frame_bytes_max(), 64 * 1'024, 16 << 20);
   for (auto& list : x.revocation_serials())
     result.lists[list.issuer()] = {std::max<uint64_t>(list.bundle(), 1), list.serial()};
+  for (auto& each : x.bundle_sequences())
+    result.bundles[each.issuer()] = each.serial();
   result.clone_proof = x.clone_proof();
   result.credentials = std::move(*credentials);
   return result;
 }
+
+namespace {
+
+/// What a refused Authorize says of its sender, for the record only.
+std::string claimed_address(std::string_view body) {
+  wire::AuthorizeBody x;
+  if (!x.ParseFromArray(body.data(), static_cast<int>(body.size())))
+    return {};
+  auto address = normalise_node_address(x.node_address());
+  return address ? *address : std::string{};
+}
+
+} // namespace
 
 void authorization_state::reserve_ids() {
   auto until = std::make_shared<uint64_t>();
@@ -186,11 +214,15 @@ void authorization_state::introduce(link_actor link, session_binding binding) {
   body.set_frame_bytes_max(config.frame_bytes_max);
   caf::error reason
     = caf::make_error(ec::unauthorized, std::string{"this node has no valid credential"});
+  size_t signatures = 0;
   for (auto& x : rights->own) {
     if (auto err = rights->check_standing(*x, now))
       reason = std::move(err);
-    else if (body.credentials_size() < 4)
+    else if (body.credentials_size() < 4
+             && signatures + x->chain_length() <= signature_checks_max) {
+      signatures += x->chain_length();
       body.add_credentials(x->text);
+    }
   }
   if (body.credentials_size() == 0) {
     self->send(link, atom::close_v, std::string{to_string(code_of(reason))}, detail_of(reason));
@@ -208,6 +240,13 @@ void authorization_state::introduce(link_actor link, session_binding binding) {
       list.set_bundle(held->second->version.bundle);
     }
   }
+  for (auto& organization : rights->anchors.organizations())
+    if (auto bundle = rights->anchors.bundle(organization);
+        bundle && body.bundle_sequences_size() < issuers_said_max) {
+      auto& said = *body.add_bundle_sequences();
+      said.set_issuer(organization);
+      said.set_serial(bundle->sequence);
+    }
   body.set_clone_proof(
     guard.prove({config.node->uid, uid_of(binding.peer_spki), binding.client, binding.exporter}));
   audit::record("key_used", {{"for", "session"},
@@ -237,13 +276,15 @@ void authorization_state::admit(link_actor link, session_binding binding, std::s
       remember(std::move(link), *x);
     return;
   }
-  refuse_peer(link, x.error());
+  refuse_peer(link, x.error(), {uid_of(binding.peer_spki), claimed_address(body)});
 }
 
-void authorization_state::refuse_peer(const link_actor& link, const caf::error& why) {
+void authorization_state::refuse_peer(const link_actor& link, const caf::error& why,
+                                      const refused_peer& who) {
   refusals->add();
-  audit::refused("peer", why);
-  log::warning(component, "a peer was not admitted", {{"reason", describe(why)}});
+  audit::refused("peer", why, {{"peer", who.node_address}, {"peer_uid", to_string(who.uid)}});
+  log::warning(component, "a peer was not admitted",
+               {{"claims", who.node_address}, {"reason", describe(why)}});
   self->send(link, atom::close_v, std::string{to_string(code_of(why))}, detail_of(why));
 }
 
@@ -274,8 +315,10 @@ void authorization_state::remember(link_actor link, const admitted& x) {
           return begin_session(link, x);
         // Signed for this very session, so nobody repeats it: two may count with one key.
         note_suspect(x);
-        refuse_peer(link, caf::make_error(
-                            ec::replay, std::string{"an Authorize with an id that does not rise"}));
+        refuse_peer(
+          link,
+          caf::make_error(ec::replay, std::string{"an Authorize with an id that does not rise"}),
+          x.who());
       },
       [this, link](const caf::error& err) {
         self->send(link, atom::close_v, std::string{to_string(code_of(err))}, detail_of(err));
@@ -287,7 +330,7 @@ void authorization_state::begin_session(const link_actor& link, const admitted& 
   auto rights = config.node->rights->load();
   for (auto& credential : x.credentials)
     if (auto err = rights->check_standing(*credential, config.node->time->wall_ms())) {
-      refuse_peer(link, err);
+      refuse_peer(link, err, x.who());
       return;
     }
   admissions->add();

@@ -19,6 +19,10 @@ namespace rvi {
 /// Below its address a node is provisioned there (HLD 9).
 inline constexpr std::string_view provisioning_level = "/provisioning";
 
+/// And other nodes bring their grants there (HLD 9.6). Not reserved: whoever may reach the node
+/// may.
+inline constexpr std::string_view grants_level = "/grants";
+
 /// Visits all records (key, value) of the table `nodes` under keys that begin so.
 template <class Visit>
 caf::error each_below(transaction& t, std::string_view prefix, Visit visit) {

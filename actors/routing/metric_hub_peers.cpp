@@ -7,6 +7,7 @@
 #include "actors/routing/metric_hub.hpp"
 #include "messages/name.hpp"
 #include "messages/wire/metric.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <algorithm>
@@ -94,6 +95,8 @@ bool metric_hub_state::serves(uint64_t link, const node_uid& peer) const {
 void metric_hub_state::close(peer_link& link, const caf::error& why) {
   if (std::exchange(link.closing, true))
     return;
+  audit::refused("metrics", why,
+                 {{"peer", link.peer.node_address}, {"peer_uid", to_string(link.peer.uid)}});
   log::warning(component, "link closed for what came over it",
                {{"peer", link.peer.node_address}, {"reason", describe(why)}});
   self->send(link.handle, atom::close_v, std::string{to_string(code_of(why))}, detail_of(why));
@@ -226,6 +229,11 @@ void metric_hub_state::peer_wants(peer_link& link, uint64_t number, metric_subsc
               || remote_subscriptions >= config.remote_subscriptions_max;
   if (err || full) {
     counts.refused->add();
+    if (err)
+      audit::refused("subscription of a peer", err,
+                     {{"peer", link.peer.node_address},
+                      {"peer_uid", to_string(link.peer.uid)},
+                      {"pattern", to->what.pattern}});
     log::debug(component, "subscription of a peer not taken",
                {{"peer", link.peer.node_address},
                 {"pattern", to->what.pattern},

@@ -135,7 +135,10 @@ void service_discovery_state::take_announcement(const link_actor& link, const pe
   if (peer.node_address == config.node->node_address
       || (owner != table.nodes.end() && owner->second->uid != peer.uid
           && owner->second->link != 0)) {
-    refuse(ec::unauthorized, "another node with the address " + peer.node_address + " is here");
+    auto why = "another node with the address " + peer.node_address + " is here";
+    audit::refused("address", caf::make_error(ec::unauthorized, why),
+                   {{"peer", peer.node_address}, {"peer_uid", to_string(peer.uid)}});
+    refuse(ec::unauthorized, why);
     return;
   }
   auto services = remote[peer.node_address];
@@ -144,7 +147,8 @@ void service_discovery_state::take_announcement(const link_actor& link, const pe
   for (auto& entry : entries) {
     auto x = check_entry(peer, entry);
     if (!x) {
-      audit::refused("announcement", x.error(), {{"peer", peer.node_address}});
+      audit::refused("announcement", x.error(),
+                     {{"peer", peer.node_address}, {"peer_uid", to_string(peer.uid)}});
       log::warning(component, "an announcement was refused",
                    {{"node", peer.node_address}, {"reason", describe(x.error())}});
       refuse(code_of(x.error()), detail_of(x.error()));
@@ -232,8 +236,10 @@ void service_discovery_state::link_up(link_actor handle, link_info info) {
   auto holder = table.nodes.find(info.peer.node_address);
   if (holder != table.nodes.end() && holder->second->uid != info.peer.uid
       && holder->second->link != 0) {
-    self->send(handle, atom::close_v, std::string{to_string(ec::unauthorized)},
-               "another node with the address " + info.peer.node_address + " is here");
+    auto why = "another node with the address " + info.peer.node_address + " is here";
+    audit::refused("address", caf::make_error(ec::unauthorized, why),
+                   {{"peer", info.peer.node_address}, {"peer_uid", to_string(info.peer.uid)}});
+    self->send(handle, atom::close_v, std::string{to_string(ec::unauthorized)}, why);
     return;
   }
   links[info.link] = {handle, info.peer.node_address, info.kind, info.round_trip_us, info.peer};

@@ -9,6 +9,7 @@
 #include "actors/routing/service_discovery.hpp"
 #include "messages/name.hpp"
 #include "messages/wire/header.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <algorithm>
@@ -102,6 +103,8 @@ void service_discovery_state::take_relayed(const link_actor& link, const peer_id
       continue;
     }
     if (!heard) {
+      audit::refused("relayed announcement", heard.error(),
+                     {{"peer", relay.node_address}, {"peer_uid", to_string(relay.uid)}});
       log::warning(component, "a relayed announcement was refused",
                    {{"relay", relay.node_address}, {"reason", describe(heard.error())}});
       self->send(link, atom::close_v, std::string{to_string(code_of(heard.error()))},

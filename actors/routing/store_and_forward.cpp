@@ -2,6 +2,7 @@
 
 #include "actors/routing/store_and_forward.hpp"
 
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <algorithm>
@@ -13,6 +14,11 @@ namespace {
 constexpr const char* component = "store-and-forward";
 
 } // namespace
+
+void audit_refusal(const request_header& x, const caf::error& why) {
+  audit::refused(x.is_reply() ? "reply from a peer" : "request from a peer", why,
+                 {{"id", to_string(x.id)}, {"source", x.source}, {"target", x.target}});
+}
 
 // -- store --------------------------------------------------------------------------------------
 

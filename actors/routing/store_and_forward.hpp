@@ -19,12 +19,14 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace rvi {
@@ -37,7 +39,8 @@ struct store_and_forward_config {
   uint64_t bytes_per_queue_max = 4ULL << 30;
   size_t loaded_items_max = 1'024;         // of one queue, in memory
   size_t load_bytes_max = size_t{4} << 20; // in one read
-  size_t local_in_flight_max = 1'024;      // handed to services of one queue, no receipt yet
+  size_t local_in_flight_max = 4'096;      // handed to services of one queue, no receipt yet
+  uint64_t local_bytes_in_flight_max = uint64_t{16} << 20; // of these, without large arguments
   uint64_t retry_ms = 1'000;
   uint64_t skew_ms_max = uint64_t{5} * 60 * 1'000;
   uint64_t custody_ms_max = 60'000; // what a peer may hold without an answer; then the link goes
@@ -52,6 +55,9 @@ struct store_and_forward_config {
   uint64_t relay_retry_ms = 60'000; // before a relay that refused something is asked again
   fragment_limits fragments;
 };
+
+/// Records that what a peer brought was refused for good.
+void audit_refusal(const request_header& x, const caf::error& why);
 
 struct store_and_forward_state {
   static constexpr const char* name = "store-and-forward";
@@ -89,6 +95,8 @@ struct store_and_forward_state {
     size_t marking = 0;            // requests to be handed over once they are marked on disk
     uint64_t large_blocked_until_ms = 0;  // refused for now, what goes in fragments; boot time
     size_t handed_over = 0;               // to its service, no receipt yet
+    uint64_t handed_over_bytes = 0;       // of these, without large arguments
+    uint64_t marking_bytes = 0;           // of what left the queue and is to be handed over
     uint64_t latest_ms = 0;               // when the last of its items expires
     uint64_t demanded_ms = 0;             // a link is asked for until then, boot time; 0: it is not
     std::vector<std::string> demanded_at; // to these addresses
@@ -306,9 +314,10 @@ struct store_and_forward_state {
   /// Whoever knew what is wanted is gone: it is asked for anew.
   void demand_anew();
   void ended(const std::string& target, const transaction_id& id);
-  /// Its service may have this many more in hand.
-  bool may_hand_over(const waiting_queue& q, size_t more = 1) const {
-    return q.handed_over + q.marking + more <= config.local_in_flight_max;
+  /// Its service may have this many more in hand, of which all but the last have these bytes.
+  bool may_hand_over(const waiting_queue& q, size_t more = 1, uint64_t bytes = 0) const {
+    return q.handed_over + q.marking + more <= config.local_in_flight_max
+           && q.handed_over_bytes + q.marking_bytes + bytes < config.local_bytes_in_flight_max;
   }
   /// The request that has just reserved its place may be handed over with its commit: nothing waits
   /// before it, not even on its way into the store.
@@ -317,6 +326,12 @@ struct store_and_forward_state {
   }
   void dispatch(const queue_ptr& q);
   void dispatch_marked(const queue_ptr& q, std::vector<ledger::waiting_item> items);
+  /// The service's receipt is waited for.
+  void await_receipt(flight x);
+  /// Large arguments have a room of their own.
+  static uint64_t bytes_in_hand(const ledger::waiting_item& x) {
+    return x.bytes - std::min<uint64_t>(x.bytes, x.large_bytes);
+  }
   /// Ends the wait for a receipt; nothing if there was none.
   std::optional<flight> take_handed_over(const std::string& id);
   void hand_over(const queue_ptr& q, std::vector<ledger::waiting_item> items);
@@ -454,12 +469,12 @@ struct store_and_forward_state {
   std::map<uint64_t, link_state> links;
   std::map<node_uid, std::map<std::string, uint64_t>> links_by_uid; // by kind
   std::map<caf::actor_addr, uint64_t> links_by_address;
-  std::map<std::string, awaited> awaiting;           // by target
-  std::set<node_uid> relays;                         // peers, perhaps gone, with the claim
-  std::map<node_uid, uint64_t> carried;              // records carried for others, by originator
-  std::map<transaction_id, node_uid> ways_back;      // open rpcs that a relay brought
-  std::map<std::string, flight> handed_over;         // to services, by `ids` key
-  std::map<std::string, incoming_transfer> incoming; // by `ids` key
+  std::map<std::string, awaited> awaiting;             // by target
+  std::set<node_uid> relays;                           // peers, perhaps gone, with the claim
+  std::map<node_uid, uint64_t> carried;                // records carried for others, by originator
+  std::map<transaction_id, node_uid> ways_back;        // open rpcs that a relay brought
+  std::unordered_map<std::string, flight> handed_over; // to services, by `ids` key
+  std::map<std::string, incoming_transfer> incoming;   // by `ids` key
   std::set<std::pair<uint64_t, std::string>> incoming_due; // when they expire
   std::map<std::string, uint64_t> room_taken; // bytes of large arguments handed over, by `ids` key
   uint64_t room_taken_bytes = 0;

@@ -76,9 +76,10 @@ ledger::waiting_item item_of(const cargo& x) {
 /// What whoever brought it hears.
 void report(custody_report& out, const cargo& x) {
   auto& header = x.content->header;
-  auto refuse = [&](ec code, const char* why) {
-    out.refused.push_back(
-      {header.id, header.is_reply(), caf::make_error(code, std::string{why}), true, 0});
+  auto refuse = [&](ec code, const char* text) {
+    auto why = caf::make_error(code, std::string{text});
+    audit_refusal(header, why);
+    out.refused.push_back({header.id, header.is_reply(), std::move(why), true, 0});
   };
   if (header.is_reply() && x.reply == ledger::carried_reply::unexpected)
     refuse(ec::unauthorized, "no request carried here has this reply");

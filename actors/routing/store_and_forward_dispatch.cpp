@@ -14,17 +14,34 @@ namespace {
 
 constexpr size_t dispatch_items_max = 512;
 
+/// One step for all of them: a message to the store for each would cost more than the change.
+transaction_step
+each_of(std::vector<std::string> keys, caf::error (*change)(transaction&, std::string_view)) {
+  return [keys = std::move(keys), change](transaction& t) -> caf::error {
+    for (auto& key : keys) {
+      auto err = change(t, key);
+      auto code = code_of(err);
+      if (code == ec::store_failed || code == ec::store_full)
+        return err;
+      // Else its record has gone meanwhile, and the others must not wait for it.
+    }
+    return {};
+  };
+}
+
 } // namespace
 
 void store_and_forward_state::dispatch(const queue_ptr& q) {
   std::vector<ledger::waiting_item> outcomes;
   std::vector<ledger::waiting_item> requests;
-  while (!q->loaded.empty() && may_hand_over(*q, requests.size() + 1)
+  uint64_t bytes = 0;
+  while (!q->loaded.empty() && may_hand_over(*q, requests.size() + 1, bytes)
          && requests.size() < dispatch_items_max) {
     auto i = q->loaded.begin();
     if (i->second.content && !take_room(i->second.id, i->second.large_bytes, q))
       break;
     q->in_flight.insert(i->first);
+    bytes += bytes_in_hand(i->second);
     auto& where = i->second.content ? requests : outcomes;
     where.push_back(std::move(i->second));
     q->loaded.erase(i);
@@ -63,8 +80,15 @@ void store_and_forward_state::dispatch_marked(const queue_ptr& q,
     }
     return {};
   };
-  auto done = [this, q, shared, kept, mark] {
-    q->marking -= shared->size();
+  uint64_t bytes = 0;
+  for (auto& item : *shared)
+    bytes += bytes_in_hand(item);
+  auto marked = [q, count = shared->size(), bytes] {
+    q->marking -= count;
+    q->marking_bytes -= bytes;
+  };
+  auto done = [this, q, shared, kept, mark, marked] {
+    marked();
     if (!config.memory->unused())
       (void)config.memory->run([mark](transaction& t) { return mark(t, true); });
     std::vector<ledger::waiting_item> going;
@@ -79,8 +103,8 @@ void store_and_forward_state::dispatch_marked(const queue_ptr& q,
     hand_over(q, std::move(going));
     pump(q);
   };
-  auto failed = [this, q, shared](const caf::error&) {
-    q->marking -= shared->size();
+  auto failed = [this, q, shared, marked](const caf::error&) {
+    marked();
     block(q, boot_ms() + config.retry_ms);
     for (auto& item : *shared) {
       give_room(item.id);
@@ -92,10 +116,20 @@ void store_and_forward_state::dispatch_marked(const queue_ptr& q,
                    return !item.in_memory;
                  });
   q->marking += shared->size();
+  q->marking_bytes += bytes;
   if (durable)
     commit([mark](transaction& t) { return mark(t, false); }, std::move(done), std::move(failed));
   else
     done();
+}
+
+void store_and_forward_state::await_receipt(flight x) {
+  auto q = x.queue;
+  auto bytes = bytes_in_hand(x.item);
+  if (!handed_over.emplace(x.item.id, std::move(x)).second)
+    return;
+  ++q->handed_over;
+  q->handed_over_bytes += bytes;
 }
 
 std::optional<store_and_forward_state::flight>
@@ -107,6 +141,7 @@ store_and_forward_state::take_handed_over(const std::string& id) {
   handed_over.erase(i);
   give_room(id);
   --result.queue->handed_over;
+  result.queue->handed_over_bytes -= bytes_in_hand(result.item);
   if (result.queue->items == 0)
     may_forget(*result.queue);
   return result;
@@ -119,9 +154,7 @@ void store_and_forward_state::hand_over(const queue_ptr& q,
     config.node->record(item.content->header.id, 14, false, "forward to service edge");
     going.push_back(item.content);
     item = ledger::item_of(item.at, std::move(item.id), item.content); // without large arguments
-    auto key = item.id;
-    if (handed_over.emplace(key, flight{q, std::move(item)}).second)
-      ++q->handed_over;
+    await_receipt({q, std::move(item)});
   }
   counts.dispatched->add(going.size());
   if (!going.empty())
@@ -135,12 +168,10 @@ void store_and_forward_state::announce_outcome(const queue_ptr& q, ledger::waiti
   }
   q->loaded.erase(item.at);
   q->in_flight.insert(item.at);
-  auto key = item.id;
-  auto id = ledger::id_of(key);
+  auto id = ledger::id_of(item.id);
   auto notice = item.notice;
   bool in_memory = item.in_memory;
-  if (handed_over.emplace(key, flight{q, std::move(item)}).second)
-    ++q->handed_over;
+  await_receipt({q, std::move(item)});
   if (!edge) {
     undelivered_again({{id}});
     return;
@@ -173,6 +204,8 @@ void store_and_forward_state::announce_outcome(const queue_ptr& q, ledger::waiti
 
 void store_and_forward_state::receipts(const std::vector<receipt>& xs) {
   queue_set touched;
+  std::vector<std::string> told; // outcomes that their services have
+  std::vector<std::string> done; // messages that theirs have
   for (auto& x : xs) {
     auto key = x.outcome ? ledger::originated_key(x.id) : ledger::inbound_key(x.id);
     auto taken = take_handed_over(key);
@@ -191,7 +224,7 @@ void store_and_forward_state::receipts(const std::vector<receipt>& xs) {
       if (item.in_memory)
         forget_in_memory(key, 0);
       else
-        commit_later([key](transaction& t) { return ledger::delivered(t, key); });
+        told.push_back(std::move(key));
     } else if (x.what == receipt::status::taken) {
       auto& header = item.content->header;
       if (header.owes_outcome())
@@ -199,7 +232,7 @@ void store_and_forward_state::receipts(const std::vector<receipt>& xs) {
       if (item.in_memory)
         forget_in_memory(key, header.expires_ms);
       else
-        commit_later([key](transaction& t) { return ledger::taken(t, key); });
+        done.push_back(std::move(key));
     } else if (x.what == receipt::status::lost) {
       auto table = config.node->routing->load();
       auto service = table->local.find(table->find_local(queue->target));
@@ -218,6 +251,10 @@ void store_and_forward_state::receipts(const std::vector<receipt>& xs) {
       service_refused({queue, item}, "refused by the service: " + x.error.substr(0, 256));
     }
   }
+  if (!told.empty())
+    commit_later(each_of(std::move(told), ledger::delivered));
+  if (!done.empty())
+    commit_later(each_of(std::move(done), ledger::taken));
   for (auto& q : touched)
     pump(q);
   pump_waiting_for_room();

@@ -57,17 +57,17 @@ void end_marking(const arrival& x, store_and_forward_state::queue_set& touched) 
 void report(custody_report& out, const arrival& x) {
   auto& header = x.content->header;
   bool reply = header.is_reply();
+  caf::error why;
   if (!reply && x.received == ledger::received::replayed)
-    out.refused.push_back({header.id, false,
-                           caf::make_error(ec::replay, std::string{"another request had this id"}),
-                           true, 0});
+    why = caf::make_error(ec::replay, std::string{"another request had this id"});
   else if (reply && x.replied == ledger::replied::unexpected)
-    out.refused.push_back(
-      {header.id, true,
-       caf::make_error(ec::unauthorized, std::string{"no request of ours has this reply"}), true,
-       0});
-  else
+    why = caf::make_error(ec::unauthorized, std::string{"no request of ours has this reply"});
+  if (!why) {
     out.accepted.push_back({header.id, reply});
+    return;
+  }
+  audit_refusal(header, why);
+  out.refused.push_back({header.id, reply, std::move(why), true, 0});
 }
 
 } // namespace

@@ -65,6 +65,8 @@ void store_and_forward_state::tell_state(const incoming_transfer& x, uint64_t se
 void store_and_forward_state::tell_custody(incoming_transfer& x, std::optional<refusal> refused) {
   auto& header = x.kept.content->header;
   custody_report report;
+  if (refused && refused->permanent)
+    audit_refusal(header, refused->reason);
   if (refused)
     report.refused.push_back(std::move(*refused));
   else
@@ -241,8 +243,9 @@ void store_and_forward_state::take_fragment(const link_actor& link, uint64_t num
   if (f.content.size() > length_of(x) - x.taken
       || (!last && f.content.size() < fragment_bytes_min)) {
     counts.fragments_refused->add();
-    self->send(link, atom::close_v, std::string{to_string(ec::malformed)},
-               std::string{"a fragment that is too small or goes beyond the end"});
+    auto why = text(ec::malformed, "a fragment that is too small or goes beyond the end");
+    audit_refusal(header, why);
+    self->send(link, atom::close_v, std::string{to_string(ec::malformed)}, detail_of(why));
     return;
   }
   auto rights = config.node->rights->load();

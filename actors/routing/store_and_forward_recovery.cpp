@@ -95,6 +95,7 @@ void store_and_forward_state::edge_restarted() {
   for (auto& [key, x] : std::exchange(handed_over, {})) {
     give_room(key);
     --x.queue->handed_over;
+    x.queue->handed_over_bytes -= bytes_in_hand(x.item);
     if (!x.item.content)
       put_back(x.queue, std::move(x.item)); // an outcome is told again
   }

@@ -155,6 +155,8 @@ bool store_and_forward_state::may_go(const waiting_queue& q, const ledger::waiti
            || !entrusted_waits(q.target, std::nullopt);
   if (item.in_memory || wire::needs_fragments(*item.content, next.link->info.peer.frame_bytes_max))
     return false; // a relay keeps nothing in memory only, and takes only what comes in one piece
+  if (!item.content->header.grant_hash.empty())
+    return false; // a grant counts between its two nodes only
   if (q.reply_to)
     return q.unwanted.count(item.at) == 0;
   auto& route = item.content->route;

@@ -12,9 +12,10 @@
 
 namespace rvi {
 
-void verifier_state::refuse(const link_actor& link, const caf::error& why) {
+void verifier_state::refuse(const link_actor& link, const peer_identity& peer,
+                            const caf::error& why) {
   failures->add();
-  audit::refused("batch", why);
+  audit::refused("batch", why, {{"peer", peer.node_address}, {"peer_uid", to_string(peer.uid)}});
   self->send(link, atom::close_v, std::string{to_string(code_of(why))}, detail_of(why));
 }
 
@@ -22,7 +23,7 @@ void verifier_state::verify(const link_actor& link, uint64_t number, const peer_
                             std::string bytes) {
   auto decoded = wire::decode_batch(bytes, wire::frame_bytes_max_default);
   if (!decoded) {
-    refuse(link, decoded.error());
+    refuse(link, peer, decoded.error());
     return;
   }
   custody_report refused;
@@ -77,12 +78,13 @@ void verifier_state::verify(const link_actor& link, uint64_t number, const peer_
   crypto::leaf_paths paths;
   auto root = wire::root_of(*decoded, carries ? &paths : nullptr);
   if (!root) {
-    refuse(link, root.error());
+    refuse(link, peer, root.error());
     return;
   }
   if (!roots.verify(*decoded->root, *root, credential->key)) {
-    refuse(link, caf::make_error(ec::signature_invalid,
-                                 std::string{"the batch's signature does not verify"}));
+    refuse(
+      link, peer,
+      caf::make_error(ec::signature_invalid, std::string{"the batch's signature does not verify"}));
     return;
   }
   for (size_t i = 0; i < good.size(); ++i)

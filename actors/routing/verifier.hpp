@@ -26,7 +26,7 @@ struct verifier_state {
   explicit verifier_state(verifier_actor::pointer self) : self(self) {}
   void
   verify(const link_actor& link, uint64_t number, const peer_identity& peer, std::string bytes);
-  void refuse(const link_actor& link, const caf::error& why);
+  void refuse(const link_actor& link, const peer_identity& peer, const caf::error& why);
 
   verifier_actor::pointer self;
   verifier_config config;

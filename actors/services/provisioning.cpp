@@ -8,6 +8,8 @@
 #include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
+#include <algorithm>
+
 namespace rvi {
 
 namespace {
@@ -35,33 +37,45 @@ expected<std::vector<std::string>> texts_of(json::value x, const char* member) {
   return result;
 }
 
-std::string method_of(const request_header& x, const std::string& node_address) {
-  auto name = without_type(x.target);
-  auto prefix = node_address.size() + provisioning_level.size();
-  return name.size() > prefix ? std::string{name.substr(prefix + 1)} : std::string{};
+/// What is below the node's address.
+std::string_view below(const request_header& x, const std::string& node_address) {
+  return without_type(x.target).substr(node_address.size());
+}
+
+/// The arguments' object, also in a list of one.
+json::value given_in(const json::document& x) {
+  auto given = x.root();
+  return given.is_array() && given.size() > 0 ? given.at(0) : given;
 }
 
 } // namespace
 
 void provisioning_state::attach(std::function<void()> done) {
-  self
-    ->request(config.service_edge, caf::infinite, atom::attach_v,
-              config.node->node_address + std::string{provisioning_level}, node_service_actor{self})
+  attach(provisioning_level, [this, done] { attach(grants_level, done); });
+}
+
+void provisioning_state::attach(std::string_view level, std::function<void()> done) {
+  auto name = config.node->node_address + std::string{level};
+  self->request(config.service_edge, caf::infinite, atom::attach_v, name, node_service_actor{self})
     .then([done](atom::done) { done(); },
-          [done](const caf::error& err) {
-            log::info(component, "this node takes no provisioning", {{"reason", describe(err)}});
+          [done, name](const caf::error& err) {
+            log::info(component, "this node does not answer there",
+                      {{"service", name}, {"reason", describe(err)}});
             done();
           });
 }
 
 void provisioning_state::take(const envelope_ptr& request) {
-  auto method = method_of(request->header, config.node->node_address);
+  auto name = below(request->header, config.node->node_address);
+  if (name == std::string{grants_level} + "/add_grant")
+    return add_grant(request);
+  std::string method{name.starts_with(provisioning_level)
+                       ? name.substr(std::min(provisioning_level.size() + 1, name.size()))
+                       : name};
   auto document = json::parse(request->arguments);
   if (!document)
     return refuse(request, document.error());
-  auto given = document->root();
-  if (given.is_array() && given.size() > 0)
-    given = given.at(0);
+  auto given = given_in(*document);
   certificate_call call;
   const char* member = "certificate_id";
   if (method == "add_certificate") {
@@ -73,6 +87,8 @@ void provisioning_state::take(const envelope_ptr& request) {
     call.what = certificate_call::action::revoke;
     if (given["revocation_list"])
       member = "revocation_list";
+  } else if (method == "migrate_root_key") {
+    member = "bundle";
   } else if (method == "get_certificates") {
     return ask(request, std::move(call));
   } else {
@@ -81,8 +97,8 @@ void provisioning_state::take(const envelope_ptr& request) {
   auto texts = texts_of(given, member);
   if (!texts)
     return refuse(request, texts.error());
-  if (std::string_view{member} == "revocation_list")
-    return revoke_lists(request, std::move(*texts));
+  if (std::string_view{member} == "revocation_list" || std::string_view{member} == "bundle")
+    return follow_lists(request, std::move(*texts));
   call.values = std::move(*texts);
   ask(request, std::move(call));
 }
@@ -98,14 +114,31 @@ void provisioning_state::ask(const envelope_ptr& request, certificate_call x) {
           [this, request](const caf::error& err) { refuse(request, err); });
 }
 
-/// One after the other: a delta needs the list before it.
-void provisioning_state::revoke_lists(const envelope_ptr& request, std::vector<std::string> texts) {
+void provisioning_state::add_grant(const envelope_ptr& request) {
+  auto document = json::parse(request->arguments);
+  if (!document)
+    return refuse(request, document.error());
+  auto text = given_in(*document)["grant"].as_string();
+  if (!text)
+    return refuse(request,
+                  caf::make_error(ec::bad_request, std::string{"grant: a text is needed"}));
+  grant_call call;
+  call.what = grant_call::action::take;
+  call.text = *text;
+  call.from = request->header.id.origin;
+  self->request(config.authorization, caf::infinite, atom::grant_v, std::move(call))
+    .then([this, request](grant_answer& answer) { reply(request, std::move(answer.json)); },
+          [this, request](const caf::error& err) { refuse(request, err); });
+}
+
+/// One after the other: a delta needs the list before it, a trust bundle the one before it.
+void provisioning_state::follow_lists(const envelope_ptr& request, std::vector<std::string> texts) {
   if (texts.empty())
     return reply(request, R"({"status":"ok"})");
   auto first = std::move(texts.front());
   texts.erase(texts.begin());
   self->request(config.authorization, caf::infinite, atom::revoke_v, std::move(first))
-    .then([this, request, texts](atom::done) { revoke_lists(request, texts); },
+    .then([this, request, texts](atom::done) { follow_lists(request, texts); },
           [this, request](const caf::error& err) { refuse(request, err); });
 }
 

@@ -5,6 +5,7 @@
 //   add_certificate     [{"certificate": C}], C a credential's text or a list of them
 //   delete_certificate  [{"certificate_id": [ID…]}]
 //   revoke_certificate  [{"certificate_id": [ID…]}] and [{"revocation_list": [TEXT…]}]
+//   migrate_root_key    [{"bundle": [TEXT…]}], the next trust bundles of an organization
 //   get_certificates    []
 //
 // as in figures 33 to 37; the arguments may also be the object alone, and one text stands for a
@@ -12,6 +13,9 @@
 // claim `adm` reaches it, and only a node whose credential names it as a source answers. Replies:
 // {"status":"ok","certificate_id":[ID…]}, or {"status":"ok","node_uid":…,"certificates":[{
 // certificate_id, issuer, expires, state, certificate}…]}.
+//
+// And below `NODE/grants`, which is not reserved, the rpc by which another node brings a grant of
+// its own (HLD 9.6): add_grant [{"grant": TEXT}], {"status":"ok","grant_id":ID}.
 
 #pragma once
 
@@ -23,6 +27,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace rvi {
@@ -42,12 +47,14 @@ struct provisioning_state {
   static constexpr const char* name = "provisioning";
   explicit provisioning_state(provisioning_actor::pointer self) : self(self) {}
 
-  /// Asks for its name; `done` whether it got it or not.
+  /// Asks for its names; `done` whether it got them or not.
   void attach(std::function<void()> done);
+  void attach(std::string_view level, std::function<void()> done);
   void take(const envelope_ptr& request);
   /// Passes the call on and replies with what comes back.
   void ask(const envelope_ptr& request, certificate_call x);
-  void revoke_lists(const envelope_ptr& request, std::vector<std::string> texts);
+  void add_grant(const envelope_ptr& request);
+  void follow_lists(const envelope_ptr& request, std::vector<std::string> texts);
   void reply(const envelope_ptr& request, std::string arguments);
   void refuse(const envelope_ptr& request, const caf::error& why);
 

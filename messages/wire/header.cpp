@@ -77,6 +77,8 @@ const char* broken_rule(const RequestHeader& x) {
   bool reply = x.kind() == REPLY || x.kind() == ERROR;
   if (reply == x.request_hash().empty())
     return "request_hash goes with replies only";
+  if (reply && !x.grant_hash().empty())
+    return "grant_hash goes with requests only";
   if (x.expires_ms() <= x.created_ms())
     return "expires before it was created";
   if (!is_normal_name(x.source()) || !is_normal_name(x.target()))
@@ -113,6 +115,7 @@ std::string encode_header(const request_header& x) {
   y.set_version(header_version);
   y.set_settled_below(x.settled_below);
   y.set_request_hash(x.request_hash);
+  y.set_grant_hash(x.grant_hash);
   y.set_target_uid(x.target_uid);
   return y.SerializeAsString(); // no map fields: one encoding
 }
@@ -138,6 +141,7 @@ request_header header_of(RequestHeader& y) {
   result.report = (y.flags() & flag_report) != 0;
   result.settled_below = y.settled_below();
   result.request_hash = std::move(*y.mutable_request_hash());
+  result.grant_hash = std::move(*y.mutable_grant_hash());
   result.target_uid = std::move(*y.mutable_target_uid());
   if (y.has_on_behalf_of())
     result.user_role = std::move(*y.mutable_on_behalf_of()->mutable_role());

@@ -3,6 +3,8 @@
 // Texts coming in. Fields are asked for by name; what nobody asked for is an error, so that a
 // misspelt field is never silently ignored.
 
+#include "messages/credential.hpp"
+#include "messages/grant.hpp"
 #include "messages/revocation.hpp"
 #include "messages/wire/json_rpc.hpp"
 
@@ -395,6 +397,38 @@ result read_revoke(const context& at) {
   return finished(in, std::move(x));
 }
 
+/// HLD 9.6. `expires` in Unix seconds, as in the grant.
+result read_make_grant(const context& at) {
+  fields in{at.params};
+  grant_call x;
+  x.what = grant_call::action::make;
+  x.node = in.text({"node"}, true);
+  x.id = in.text({"grant_id"}, false);
+  auto patterns = in.take({"destinations"});
+  if (!patterns.is_array() || patterns.size() == 0 || patterns.size() > grant_patterns_max)
+    in.fail("destinations must be a list of 1 to " + std::to_string(grant_patterns_max)
+            + " patterns");
+  else
+    for (auto& each : patterns.items())
+      x.destinations.push_back(in.text_of(each, "destinations"));
+  auto expires = in.take({"expires"});
+  if (!expires.as_uint())
+    in.fail("expires must be a time in Unix seconds");
+  x.expires_s = expires.as_uint().value_or(0);
+  return finished(in, std::move(x));
+}
+
+result read_grant(const context& at, grant_call::action what) {
+  fields in{at.params};
+  grant_call x;
+  x.what = what;
+  if (what == grant_call::action::withdraw)
+    x.id = in.text({"grant_id"}, true);
+  if (what == grant_call::action::take)
+    x.text = in.text({"grant"}, true, credential_bytes_max);
+  return finished(in, std::move(x));
+}
+
 result read_method(std::string_view method, const context& at) {
   if (method == "invoke" || method == "message")
     return read_invoke(at, method == "message");
@@ -440,6 +474,14 @@ result read_method(std::string_view method, const context& at) {
     return read_queued(at, queue_call::action::requeue);
   if (method == "revoke")
     return read_revoke(at);
+  if (method == "make_grant")
+    return read_make_grant(at);
+  if (method == "get_grants")
+    return read_grant(at, grant_call::action::list);
+  if (method == "withdraw_grant")
+    return read_grant(at, grant_call::action::withdraw);
+  if (method == "add_grant")
+    return read_grant(at, grant_call::action::take);
   return problem{number_of(ec::unknown_method),
                  caf::make_error(ec::unknown_method, std::string(method.substr(0, 128)))};
 }

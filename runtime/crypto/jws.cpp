@@ -60,27 +60,32 @@ caf::error read_header(std::string_view text, jws& out) {
   auto typ = header["typ"].as_string();
   if (!typ || typ->empty())
     return refuse("no typ");
-  auto kid = header["kid"];
-  if (kid && !kid.as_string())
-    return refuse("kid is not a string");
+  auto kid = header["kid"].as_string();
+  if (!kid)
+    return refuse("no kid");
   out.algorithm = *alg;
   out.type = *typ;
-  out.key_id = kid.as_string().value_or("");
+  out.key_id = *kid;
   return {};
 }
 
 } // namespace
 
-std::string sign_jws(const private_key& key, std::string_view type, std::string_view key_id,
-                     std::string_view payload) {
-  assert(key);
+std::string jws_signing_input(algorithm key, std::string_view type, std::string_view key_id,
+                              std::string_view payload) {
   json::writer header;
   header.begin_object()
-    .member("alg", to_string(key.public_part().algorithm()))
+    .member("alg", to_string(key))
     .member("kid", key_id)
     .member("typ", type)
     .end_object();
-  auto result = base64url(header.take()) + "." + base64url(payload);
+  return base64url(header.take()) + "." + base64url(payload);
+}
+
+std::string sign_jws(const private_key& key, std::string_view type, std::string_view key_id,
+                     std::string_view payload) {
+  assert(key);
+  auto result = jws_signing_input(key.public_part().algorithm(), type, key_id, payload);
   result += "." + base64url(key.sign(result));
   return result;
 }

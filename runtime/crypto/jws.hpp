@@ -25,9 +25,14 @@ struct jws {
 std::string sign_jws(const private_key& key, std::string_view type, std::string_view key_id,
                      std::string_view payload);
 
+/// What a signature is over: header and payload. Whoever has the key elsewhere adds a dot and the
+/// signature in base64url.
+std::string jws_signing_input(algorithm key, std::string_view type, std::string_view key_id,
+                              std::string_view payload);
+
 /// Takes the text apart. Refuses: over 16 KiB, non-canonical base64url, duplicate header members,
-/// any of crit/jku/x5u/jwk/x5c, alg none or HS*, a missing typ. Verifies nothing. Error:
-/// `malformed`.
+/// any of crit/jku/x5u/jwk/x5c/b64, alg none or HS*, a missing typ or kid, more than 256 values in
+/// the header or 8 levels. Verifies nothing. Error: `malformed`.
 expected<jws> parse_jws(std::string_view compact);
 
 /// True if the signature verifies and the header's alg is the key's.

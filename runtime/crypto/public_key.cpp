@@ -6,6 +6,7 @@
 
 #include "runtime/crypto/crypto.hpp"
 #include "runtime/crypto/key_state.hpp"
+#include "runtime/crypto/signature_checks.hpp"
 #include "runtime/crypto/strict_signature.hpp"
 
 #include <botan/ec_group.h>
@@ -14,6 +15,7 @@
 #include <botan/pubkey.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 
 namespace rvi::crypto {
@@ -28,6 +30,8 @@ constexpr auto ed25519_prefix = "\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x0
 constexpr auto p256_prefix = "\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a"
                              "\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00\x04"sv;
 constexpr size_t coordinate_size = 32;
+
+std::atomic<uint64_t> checks = 0;
 
 caf::error refuse(std::string why) {
   return caf::make_error(ec::malformed, std::move(why));
@@ -52,6 +56,10 @@ std::unique_ptr<Botan::Public_Key> decode_p256(std::string_view xy) {
 }
 
 } // namespace
+
+uint64_t signature_checks() {
+  return checks.load(std::memory_order_relaxed);
+}
 
 const char* to_string(algorithm x) {
   return x == algorithm::ed25519 ? "EdDSA" : "ES256";
@@ -149,6 +157,7 @@ bool public_key::verify(std::string_view message, std::string_view signature) co
                    : detail::es256_signature_allowed(signature);
   if (!allowed)
     return false;
+  checks.fetch_add(1, std::memory_order_relaxed);
   auto verifier = state_->verifiers.take();
   if (!verifier)
     verifier

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <set>
 #include <span>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -133,13 +134,19 @@ private:
       .member("time_ms", wall_ms())
       .member("event", event)
       .member("previous", previous_);
-    for (auto& x : values)
+    // A name that stands twice would make the line unreadable, and the chain with it.
+    std::set<std::string> names{"seq", "time_ms", "event", "previous"};
+    for (auto& x : values) {
+      std::string name{x.key};
+      while (!names.insert(name).second)
+        name += '_';
       if (x.number)
-        out.member(x.key, *x.number);
+        out.member(name, *x.number);
       else if (json::is_utf8(x.text))
-        out.member(x.key, x.text);
+        out.member(name, x.text);
       else
-        out.member(x.key, "hex:" + crypto::hex(x.text));
+        out.member(name, "hex:" + crypto::hex(x.text));
+    }
     auto line = out.end_object().take() + '\n';
     if (bytes_ > 0 && bytes_ + line.size() > settings_.bytes_max)
       turn();

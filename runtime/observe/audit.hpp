@@ -20,7 +20,8 @@
 
 namespace rvi::audit {
 
-/// A named value. It does not own its text: build fields in the call only.
+/// A named value; a name that the record has already gets a `_` behind it. It does not own its
+/// text: build fields in the call only.
 struct field {
   field(std::string_view key, std::string_view value) : key(key), text(value) {}
   field(std::string_view key, const std::string& value) : key(key), text(value) {}

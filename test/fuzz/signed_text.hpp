@@ -16,6 +16,16 @@
 
 namespace fuzz {
 
+/// The text with `mark` replaced wherever it stands.
+inline std::string filled(std::string_view text, std::string_view mark, std::string_view by) {
+  std::string result;
+  for (size_t at; (at = text.find(mark)) != text.npos; text.remove_prefix(at + mark.size())) {
+    result += text.substr(0, at);
+    result += by;
+  }
+  return result += text;
+}
+
 struct organization {
   organization() {
     auto err = anchors.add(rvi::trust_anchor_json("jlr.com", key.public_part()));

@@ -109,6 +109,27 @@ peer_card::sign(std::vector<request_header> headers, const std::vector<std::stri
   return result;
 }
 
+::rvi::wire::Frame
+signed_frame(const peer_card& from, const std::string& header, const std::string& arguments) {
+  crypto::digest hash;
+  std::copy_n(from.credential->hash.begin(), hash.size(), reinterpret_cast<char*>(hash.data()));
+  crypto::batch_tree tree{{header}, hash, wall_ms()};
+  auto root = tree.signed_with(crypto::algorithm::ed25519, from.key.sign(tree.to_be_signed()));
+  ::rvi::wire::Frame frame;
+  auto& x = *frame.mutable_batch();
+  x.set_batch_id(root.batch_id);
+  x.set_size(root.size);
+  x.set_signed_at_ms(root.signed_at_ms);
+  x.set_algorithm(::rvi::wire::ED25519);
+  x.set_signature(root.signature);
+  x.set_credential_hash(root.credential_hash);
+  auto& item = *x.add_items();
+  item.set_header(header);
+  item.set_arguments(arguments);
+  item.set_salt(tree.proof(0).salt);
+  return frame;
+}
+
 // -- the socket ---------------------------------------------------------------------------------
 
 hostile_peer::hostile_peer(uint16_t port) {
@@ -208,11 +229,16 @@ void hostile_peer::send_authorize(const std::string& body, const std::string& si
   send(x);
 }
 
-std::string hostile_peer::sign(const std::string& body, const crypto::private_key& key) const {
-  auto exporter = tls_->exporter("EXPORTER-rvi-2", {}, 32);
-  REQUIRE(exporter);
+std::string hostile_peer::exporter() const {
+  auto result = tls_->exporter("EXPORTER-rvi-2", {}, 32);
+  REQUIRE(result);
+  return *result;
+}
+
+std::string
+hostile_peer::sign(const std::string& body, const crypto::private_key& key, bool client) const {
   return key.sign(
-    signing_input(true, key_.public_part().spki(), tls_->peer_spki(), *exporter, body));
+    signing_input(client, key_.public_part().spki(), tls_->peer_spki(), exporter(), body));
 }
 
 void hostile_peer::announce(bool full, const std::vector<::rvi::wire::AnnounceEntry>& entries) {

@@ -66,7 +66,11 @@ public:
   void send(const ::rvi::batch& x);
   void send_authorize(const std::string& body, const std::string& signature);
   /// What a client must sign in this session.
-  std::string sign(const std::string& body, const crypto::private_key& key) const;
+  std::string
+  sign(const std::string& body, const crypto::private_key& key, bool client = true) const;
+  /// What only this session has, and who is at its other end.
+  std::string exporter() const;
+  std::string peer_spki() const { return tls_->peer_spki(); }
   void announce(bool full, const std::vector<::rvi::wire::AnnounceEntry>& entries);
 
   /// Handshake and a good Authorize; the node's own is checked.
@@ -125,5 +129,8 @@ struct hostile_fixture {
 
 /// Cuts one frame out of what append_batch_frames makes.
 ::rvi::wire::Frame frame_of(const ::rvi::batch& x);
+/// A batch of one item whose header is any bytes, signed well.
+::rvi::wire::Frame
+signed_frame(const peer_card& from, const std::string& header, const std::string& arguments);
 
 } // namespace rvi::test

@@ -17,28 +17,6 @@ namespace {
 
 using fixture = hostile_fixture;
 
-/// What a header signs over, as raw bytes.
-::rvi::wire::Frame
-signed_frame(const peer_card& from, const std::string& header, const std::string& arguments) {
-  crypto::digest hash;
-  std::copy_n(from.credential->hash.begin(), hash.size(), reinterpret_cast<char*>(hash.data()));
-  crypto::batch_tree tree{{header}, hash, wall_ms()};
-  auto root = tree.signed_with(crypto::algorithm::ed25519, from.key.sign(tree.to_be_signed()));
-  ::rvi::wire::Frame frame;
-  auto& x = *frame.mutable_batch();
-  x.set_batch_id(root.batch_id);
-  x.set_size(root.size);
-  x.set_signed_at_ms(root.signed_at_ms);
-  x.set_algorithm(::rvi::wire::ED25519);
-  x.set_signature(root.signature);
-  x.set_credential_hash(root.credential_hash);
-  auto& item = *x.add_items();
-  item.set_header(header);
-  item.set_arguments(arguments);
-  item.set_salt(tree.proof(0).salt);
-  return frame;
-}
-
 request_header filled(request_header x, const std::string& arguments) {
   x.arguments_length = arguments.size();
   x.arguments_sha256 = crypto::view(crypto::sha256(arguments));

@@ -133,7 +133,9 @@ void node_process::write_config(const std::string& more) {
   auto& x = settings;
   std::string text = "[node]\nname = \"" + x.name + "\"\nrole = \"" + x.role
                      + "\"\nservice_infix = \"" + x.infix + "\"\n";
-  text += "[trust]\nanchors = " + quoted_list({world_.folder + "/anchor.json"}) + "\n";
+  auto anchors = x.anchors;
+  anchors.push_back(world_.folder + "/anchor.json");
+  text += "[trust]\nanchors = " + quoted_list(anchors) + "\n";
   text += "[api]\n" + x.api;
   text += "[links.tls]\n";
   if (x.tls_port != 0)

@@ -53,6 +53,7 @@ struct node_settings {
   uint16_t tls_port = 0; // 0: does not listen
   uint16_t route_to = 0; // the cloud's port, for jlr.com/cloud; 0: no route
   bool credential = true;
+  std::vector<std::string> anchors;     // files in [trust] anchors besides the world's own
   std::string api = "address = \"\"\n"; // no TCP
   // Small, so that a test that ends links does not wait for the next dial.
   std::string backoff = "backoff_min = \"50ms\"\nbackoff_max = \"500ms\"\n";

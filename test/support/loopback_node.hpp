@@ -134,6 +134,7 @@ public:
   rvi::credential_ptr credential;
   std::vector<rvi::provisioned_address> routes;
   std::string infix = "services";
+  std::string anchor; // empty: that of the world's provisioning
   bool answers_dials = true;
   bool provisioned = false;       // takes provisioning, if its credential says so
   uint64_t keepalive_ms = 30'000; // as in link_session_config
@@ -166,7 +167,7 @@ private:
     own->own_key = key.public_part();
     own->node_address = address;
     own->own = {credential};
-    (void)own->anchors.add(w.provisioning.anchor());
+    (void)own->anchors.add(anchor.empty() ? w.provisioning.anchor() : anchor);
     own->known = std::make_shared<rvi::credential_cache>(100);
     context = std::make_shared<rvi::node_context>();
     context->node_address = address;

@@ -40,6 +40,7 @@ silent_authorization(rvi::authorization_actor::pointer, const authorization_answ
     [](atom::rotate, const link_actor&, uint64_t, const std::string&) {},
     [](atom::confirm, const link_actor&, uint64_t) {},
     [](atom::provision, const certificate_call&) { return std::string{}; },
+    [](atom::grant, const grant_call&) { return grant_answer{}; },
     [](atom::introduce) {},
     [](atom::attach, const store_and_forward_actor&) {},
     [](atom::attach, const rights_listener_actor&) {},

@@ -2,7 +2,6 @@
 
 #include "tools/simulation/reference_credential.hpp"
 
-#include "tools/simulation/reference_json.hpp"
 #include "tools/simulation/reference_names.hpp"
 #include "tools/simulation/reference_tree.hpp"
 
@@ -14,88 +13,14 @@ namespace {
 
 using namespace std::string_literals;
 
-constexpr size_t text_bytes_max = 16 * 1'024; // security design 3.2.5
 constexpr uint64_t validity_days_max = 3'660; // the policy `rvi credential issue` tells
 constexpr size_t patterns_max = 256;          // credential_patterns_max
 constexpr size_t id_bytes_max = 128;
-
-/// Header and payload, decoded and parsed, and what the signature is over.
-struct jws {
-  json header;
-  json claims;
-  std::string signing_input;
-  std::string signature;
-};
+constexpr size_t chain_bytes_max = 16 * 1'024; // messages/credential.hpp
+constexpr uint64_t delegations_max = 3;
 
 judgement bad(std::string why) {
   return {verdict::bad_credential, std::move(why)};
-}
-
-/// RFC 7515 3.1: three parts of base64url. The payload must be JSON, for a credential's is.
-std::optional<jws> take_apart(const std::string& text) {
-  auto first = text.find('.');
-  auto second = text.rfind('.');
-  if (text.size() > text_bytes_max || first == std::string::npos || first == second)
-    return {};
-  auto header = read_base64url(text.substr(0, first));
-  auto payload = read_base64url(text.substr(first + 1, second - first - 1));
-  auto signature = read_base64url(text.substr(second + 1));
-  if (!header || !payload || !signature || signature->size() != 64)
-    return {};
-  auto header_tree = read_json(*header);
-  auto claims = read_json(*payload);
-  if (!header_tree || !claims || header_tree->what != json::form::object
-      || claims->what != json::form::object)
-    return {};
-  return jws{*header_tree, *claims, text.substr(0, second), *signature};
-}
-
-/// Security design 3.2.5: typ, alg EdDSA or ES256, no crit/jku/x5u/jwk (and x5c, b64: the JWS
-/// test).
-std::string check_jose_header(const json& x) {
-  for (auto forbidden : {"crit", "jku", "x5u", "jwk", "x5c", "b64"})
-    if (x.member(forbidden))
-      return "a forbidden header member (security design 3.2.5)";
-  auto typ = x.member("typ");
-  if (!typ || typ->string() != "rvi-cred+jwt")
-    return "another typ (security design 3.2.5)";
-  auto alg = x.member("alg");
-  if (!alg || (alg->string() != "EdDSA" && alg->string() != "ES256"))
-    return "another alg (security design 3.2.5)";
-  auto kid = x.member("kid");
-  if (!kid || !kid->string())
-    return "no kid (security design 3.2.5)";
-  return {};
-}
-
-/// RFC 8037 2, RFC 7518 6.2: the key as the one SPKI it has.
-std::optional<key> key_of(const json* jwk) {
-  auto text = [&](const char* name) {
-    auto x = jwk->member(name);
-    return x ? x->string() : std::nullopt;
-  };
-  if (!jwk || jwk->what != json::form::object || !text("x"))
-    return {};
-  auto x = read_base64url(*text("x"));
-  if (!x || x->size() != 32)
-    return {};
-  key result;
-  if (text("kty") == "OKP" && text("crv") == "Ed25519" && !jwk->member("y")) {
-    result.algorithm = 1;
-    result.spki = "\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00"s + *x;
-  } else if (text("kty") == "EC" && text("crv") == "P-256" && text("y")) {
-    auto y = read_base64url(*text("y"));
-    if (!y || y->size() != 32)
-      return {};
-    result.algorithm = 2;
-    result.spki = "\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce"
-                  "\x3d\x03\x01\x07\x03\x42\x00\x04"s
-                  + *x + *y;
-  } else {
-    return {};
-  }
-  result.uid = sha256(result.spki).substr(0, 16);
-  return result;
 }
 
 /// Claims of text and time.
@@ -128,9 +53,8 @@ std::string read_scalars(const json& claims, credential& out) {
   return {};
 }
 
-/// Well-formed patterns, each in the issuer's own organization (security design 3.2.1).
-std::string read_patterns(const json& claims, const char* name, const std::string& organization,
-                          std::vector<std::string>& out) {
+/// Well-formed patterns.
+std::string read_patterns(const json& claims, const char* name, std::vector<std::string>& out) {
   auto member = claims.member(name);
   if (!member)
     return {};
@@ -141,8 +65,6 @@ std::string read_patterns(const json& claims, const char* name, const std::strin
     auto pattern = normalise_pattern(x);
     if (!pattern)
       return name + " has what is no pattern (security design 3.2.5)"s;
-    if (parts_of(*pattern).levels[0] != organization)
-      return name + " has a pattern of another organization (security design 3.2.1)"s;
     out.push_back(*pattern);
   }
   return {};
@@ -161,7 +83,7 @@ std::string read_claims(const json& claims, credential& out) {
   for (auto& [name, to] :
        {std::pair{"sources", &out.sources}, std::pair{"destinations", &out.destinations},
         std::pair{"relay", &out.relay}})
-    if (auto why = read_patterns(claims, name, out.issuer, *to); !why.empty())
+    if (auto why = read_patterns(claims, name, *to); !why.empty())
       return why;
   if (auto users = claims.member("usr")) {
     out.users = users->strings();
@@ -171,27 +93,82 @@ std::string read_claims(const json& claims, credential& out) {
   auto administrator = claims.member("adm");
   out.administrator
     = administrator && administrator->what == json::form::boolean && administrator->boolean;
+  if (auto delegations = claims.member("del")) {
+    auto number = delegations->unsigned_integer();
+    if (!number || *number > delegations_max)
+      return "del is no number up to 3";
+    out.delegations = *number;
+  }
   return {};
 }
 
+/// Decisions 4: all narrow, each child pattern inside one parent pattern; adm is never delegated
+/// (decisions 3).
+std::string check_narrowed(const credential& x) {
+  auto& parent = *x.parent;
+  if (x.administrator || x.issuer != parent.issuer)
+    return "another issuer, or adm";
+  if (parent.delegations == 0 || x.delegations > parent.delegations - 1)
+    return "more delegations than are allowed";
+  if (x.not_before_s < parent.not_before_s || x.expires_s > parent.expires_s)
+    return "not within the time of its parent";
+  using list = const std::vector<std::string>*;
+  for (auto& [mine, theirs] : {std::pair<list, list>{&x.sources, &parent.sources},
+                               std::pair<list, list>{&x.destinations, &parent.destinations},
+                               std::pair<list, list>{&x.relay, &parent.relay}})
+    for (auto& inner : *mine)
+      if (std::none_of(theirs->begin(), theirs->end(),
+                       [&](const std::string& outer) { return contains(outer, inner); }))
+        return "a pattern in none of its parent's";
+  if (!parent.users)
+    return {};
+  if (!x.users)
+    return "roles were dropped";
+  for (auto& role : *x.users)
+    if (std::find(parent.users->begin(), parent.users->end(), role) == parent.users->end())
+      return "a role that its parent has not";
+  return {};
+}
+
+/// Each pattern lies in the issuer's own organization (security design 3.2.1).
+judgement check_patterns(const credential& x) {
+  for (auto list : {&x.sources, &x.destinations, &x.relay})
+    for (auto& pattern : *list)
+      if (parts_of(pattern).levels[0] != x.issuer)
+        return bad("a pattern of another organization (security design 3.2.1)");
+  return x.parent ? check_patterns(*x.parent) : judgement{};
+}
+
 /// `iss` selects one bundle, `kid` a key in it; the algorithm is the key's (security design 3.2.1).
-std::string
-check_issuer(const jws& x, const credential& c, const belief& node, const signature_check& holds) {
+judgement check_issuer(const std::vector<jws>& chain, size_t at, const credential& c,
+                       const belief& node, const signature_check& holds) {
+  auto& x = chain[at];
+  if (c.parent) {
+    if (auto before = check_issuer(chain, at + 1, *c.parent, node, holds); !before)
+      return before;
+    auto& key = c.parent->key;
+    if (*x.header.member("kid")->string() != hex(key.uid)
+        || *x.header.member("alg")->string() != key.jose_name()
+        || !holds(key.spki, x.signing_input, x.signature))
+      return bad("not signed by the holder of its parent (decisions 4)");
+    return {};
+  }
   auto anchors = node.anchors.find(c.issuer);
   if (anchors == node.anchors.end())
-    return "no key is pinned for the issuer (security design 3.2.1)";
+    return {verdict::unknown_issuer, "no key is pinned for the issuer (security design 3.2.1)"};
   for (auto& text : anchors->second) {
     auto jwk = read_json(text);
     auto key = jwk ? key_of(&*jwk) : std::nullopt;
     if (!key || hex(key->uid) != *x.header.member("kid")->string())
       continue;
-    if (*x.header.member("alg")->string() != (key->algorithm == 1 ? "EdDSA" : "ES256"))
-      return "the header's alg is not the key's (RFC 8725 3.1)";
+    if (*x.header.member("alg")->string() != key->jose_name())
+      return bad("the header's alg is not the key's (RFC 8725 3.1)");
     if (!holds(key->spki, x.signing_input, x.signature))
-      return "the issuer's signature does not hold";
+      return bad("the issuer's signature does not hold");
     return {};
   }
-  return "no pinned key of the issuer has this kid (security design 3.2.1)";
+  return {verdict::unknown_issuer,
+          "no pinned key of the issuer has this kid (security design 3.2.1)"};
 }
 
 /// Decisions 4: SHA-256("rvi-cred-id" | iss | jti)[:16], "also by sub": there with its own label,
@@ -205,24 +182,66 @@ bool is_revoked(const credential& x, const belief& node) {
     if (std::find(entries.begin(), entries.end(), entry) != entries.end())
       return true;
   }
-  return false;
+  return x.parent && is_revoked(*x.parent, node); // for every link (decisions 4)
+}
+
+/// RFC 7519 4.1.4, 4.1.5: valid from nbf on and before exp, in seconds.
+judgement check_times(const credential& x, const belief& node) {
+  auto now_s = node.now_ms / 1'000;
+  if (now_s < x.not_before_s)
+    return {verdict::early_credential, "not valid yet (B1 3.2 step 3)"};
+  if (now_s >= x.expires_s)
+    return {verdict::ended_credential, "not valid any more (B1 3.2 step 3)"};
+  return {};
+}
+
+judgement check_lists(const credential& x, const belief& node) {
+  return is_revoked(x, node) ? judgement{verdict::revoked, "on the issuer's list (decisions 4)"}
+                             : judgement{};
+}
+
+/// What it says if it has the shape of a credential; a chain is the last one, a comma, and the text
+/// it was derived from (messages/credential.hpp).
+judgement read_shape(const std::string& text, std::vector<jws>& chain, credential& out) {
+  if (text.size() > chain_bytes_max)
+    return bad("over 16 KiB");
+  out.hash = sha256(text);
+  auto comma = text.find(',');
+  auto parts = take_apart(text.substr(0, comma));
+  if (!parts)
+    return bad("no JWS of at most 16 KiB with JSON in it (security design 3.2.5)");
+  for (auto why :
+       {check_jose_header(parts->header, "rvi-cred+jwt"), read_claims(parts->claims, out)})
+    if (!why.empty())
+      return bad(why);
+  chain.push_back(std::move(*parts));
+  auto named = chain.back().claims.member("par");
+  if (!named && comma == std::string::npos)
+    return {};
+  auto rest = comma == std::string::npos ? std::string{} : text.substr(comma + 1);
+  if (rest.empty() || !named || read_base64url(named->string().value_or("")) != sha256(rest))
+    return bad("par is not the hash of what it comes with (decisions 4)");
+  auto parent = std::make_shared<credential>();
+  if (auto why = read_shape(rest, chain, *parent); !why)
+    return why;
+  out.parent = parent;
+  auto why = check_narrowed(out);
+  return why.empty() ? judgement{} : bad(why);
 }
 
 /// All that the bytes alone decide: shape, claims, the issuer's signature.
 texts_read::entry
-read_text(const std::string& jws, const belief& node, const signature_check& holds) {
-  auto parts = take_apart(jws);
-  if (!parts)
-    return {
-      sha256(jws), {}, bad("no JWS of at most 16 KiB with JSON in it (security design 3.2.5)")};
+read_text(const std::string& text, const belief& node, const signature_check& holds) {
   credential result;
-  result.hash = sha256(jws);
-  for (auto text : {check_jose_header(parts->header), read_claims(parts->claims, result)})
-    if (!text.empty())
-      return {result.hash, {}, bad(text)};
-  if (auto text = check_issuer(*parts, result, node, holds); !text.empty())
-    return {result.hash, {}, bad(text)};
+  std::vector<jws> chain;
+  auto found = read_shape(text, chain, result);
+  if (found)
+    found = check_patterns(result);
+  if (found)
+    found = check_issuer(chain, 0, result, node, holds);
   auto hash = result.hash;
+  if (!found)
+    return {std::move(hash), {}, found};
   return {std::move(hash), std::make_shared<const credential>(std::move(result)), {}};
 }
 
@@ -260,16 +279,23 @@ credential_text read_credential(const std::string& jws, const belief& node,
   if (!found.said)
     return {};
   auto& result = found.said;
-  // RFC 7519 4.1.4, 4.1.5: valid from nbf on and before exp, in seconds.
-  auto now_s = node.now_ms / 1'000;
-  if (now_s < result->not_before_s || now_s >= result->expires_s) {
-    why = bad("outside its validity (B1 3.2 step 3)");
-    return {};
-  }
-  if (is_revoked(*result, node)) {
-    why = {verdict::revoked, "on the issuer's list (decisions 4)"};
-    return {};
-  }
+  for (auto& check : {check_times, check_lists})
+    if (why = check(*result, node); !why)
+      return {};
+  return result;
+}
+
+std::vector<judgement>
+objections(const std::string& text, const belief& node, const signature_check& holds) {
+  credential said;
+  std::vector<jws> chain;
+  if (auto shape = read_shape(text, chain, said); !shape)
+    return {shape};
+  std::vector<judgement> result;
+  for (auto& found : {check_patterns(said), check_issuer(chain, 0, said, node, holds),
+                      check_times(said, node), check_lists(said, node)})
+    if (!found)
+      result.push_back(found);
   return result;
 }
 

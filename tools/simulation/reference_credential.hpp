@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include "tools/simulation/reference_jose.hpp"
 #include "tools/simulation/reference_verifier.hpp"
 
 #include <memory>
@@ -13,13 +14,6 @@
 #include <vector>
 
 namespace rvi::simulation::reference {
-
-/// A public key as a JWK gives it.
-struct key {
-  std::string spki;  // canonical DER
-  std::string uid;   // first 16 bytes of its SHA-256 (decisions 2)
-  int algorithm = 0; // SignatureAlgorithm: 1 Ed25519, 2 ES256
-};
 
 struct credential {
   std::string hash; // SHA-256 of the text
@@ -34,6 +28,8 @@ struct credential {
   std::vector<std::string> relay;                // whom it may carry for
   std::optional<std::vector<std::string>> users; // absent: all
   bool administrator = false;
+  uint64_t delegations = 0;
+  std::shared_ptr<const credential> parent; // of a chain, the one it was derived from
 };
 
 using credential_text = std::shared_ptr<const credential>;
@@ -41,6 +37,11 @@ using credential_text = std::shared_ptr<const credential>;
 /// The credential if it holds now, else nothing and in `why` the verdict.
 credential_text read_credential(const std::string& jws, const belief& node,
                                 const signature_check& holds, judgement& why);
+
+/// All that stands against it now, where the documents leave the order of checks open; what has not
+/// the shape of a credential has one objection alone.
+std::vector<judgement>
+objections(const std::string& jws, const belief& node, const signature_check& holds);
 
 /// SHA-256 of a text.
 std::string hash_of(const std::string& jws, const belief& node);

@@ -216,6 +216,8 @@ std::string check_rules(const fields& x) {
   auto reply = kind == kind::reply || kind == kind::error;
   if (reply != x.has(19))
     return "request_hash goes with REPLY and ERROR, and only with them (rvi.proto)";
+  if (reply && x.has(20))
+    return "grant_hash goes with requests only (rvi.proto)";
   return {};
 }
 

@@ -116,6 +116,30 @@ bool is_below(std::string_view name, std::string_view prefix) {
   return !prefix.empty() && x.size() >= y.size() && std::equal(y.begin(), y.end(), x.begin());
 }
 
+bool contains(std::string_view outer, std::string_view inner) {
+  auto in = parts_of(inner);
+  auto more = in.levels.back() == "#";
+  if (more)
+    in.levels.pop_back();
+  // No pattern names this level: what holds for it holds for every other that a wildcard takes.
+  for (auto& level : in.levels)
+    if (level == "+")
+      level = "no-pattern-names-this";
+  auto types = in.type.empty()  ? std::vector<std::string>{"", "rpc", "message", "metric"}
+               : in.type == "+" ? std::vector<std::string>{"rpc", "message", "metric"}
+                                : std::vector<std::string>{in.type};
+  for (auto& type : types) {
+    in.type = type;
+    auto name = in;
+    for (size_t deeper = 0; deeper < parts_of(outer).levels.size() + 2; ++deeper) {
+      if ((deeper > 0 || !more) && !covers(outer, joined(name)))
+        return false;
+      name.levels.push_back("no-pattern-names-this");
+    }
+  }
+  return true;
+}
+
 bool has_reserved_level(std::string_view name) {
   auto levels = parts_of(name).levels;
   return std::any_of(levels.begin(), levels.end(), is_reserved_level);

@@ -26,6 +26,9 @@ bool is_domain(std::string_view x);
 /// `name` is `prefix` or below it on level boundaries, whatever the types.
 bool is_below(std::string_view name, std::string_view prefix);
 
+/// Whether a pattern covers all that another covers, tried with names that stand for all of them.
+bool contains(std::string_view outer, std::string_view inner);
+
 bool has_reserved_level(std::string_view name);
 
 bool is_utf8(std::string_view x);

@@ -122,6 +122,8 @@ std::string shape_of_proof(const raw_request& x) {
     return "salt is not 16 bytes (rvi.proto)";
   if (x.credential_hash.size() != 32)
     return "credential_hash is not 32 bytes (rvi.proto)";
+  if (x.algorithm != 1 && x.algorithm != 2)
+    return "algorithm is ED25519 or ES256 (rvi.proto)";
   if (x.signature.size() != 64)
     return "signature is not 64 bytes (rvi.proto)";
   if (x.path.size() != path_length(x.leaf_index, x.batch_size))

@@ -93,13 +93,18 @@ judgement check_root(const raw_request& x, const credential& signer, const signa
 judgement check_rights(const header& x, const credential& signer) {
   if (!covers_any(signer.sources, x.source))
     return {verdict::no_right, "source is not in the credential's sources (B1 3.2 step 4)"};
+  // Decisions 4: honoured only by its granter. The nodes of this reference have granted nothing.
+  if (!x.grant_hash.empty())
+    return {verdict::no_right, "a grant that this node has not given (decisions 4)"};
   if (!covers_any(signer.destinations, x.target))
     return {verdict::no_right, "target is not in the credential's destinations (B1 3.2 step 4)"};
   if (has_reserved_level(x.target) && !signer.administrator)
     return {verdict::no_right, "a reserved level asks for adm (decisions 3)"};
   if (signer.users) {
     auto role = x.on_behalf_of ? x.on_behalf_of->role : "";
-    if (std::find(signer.users->begin(), signer.users->end(), role) == signer.users->end())
+    // No role is none of them, whatever the claim says.
+    if (role.empty()
+        || std::find(signer.users->begin(), signer.users->end(), role) == signer.users->end())
       return {verdict::no_right, "usr restricts roles (security design 3.2.6)"};
   }
   return {};
@@ -146,9 +151,11 @@ judgement check_route(const raw_request& x, const header& item, const belief& no
 
 const char* to_string(verdict x) {
   constexpr const char* names[]
-    = {"valid",        "malformed",          "wrong_arguments", "expired",      "not_yet",
-       "wrong_times",  "unknown_credential", "bad_credential",  "revoked",      "no_right",
-       "wrong_origin", "wrong_target",       "wrong_reply",     "bad_signature"};
+    = {"valid",          "malformed",        "wrong_arguments",    "expired",
+       "not_yet",        "wrong_times",      "unknown_credential", "bad_credential",
+       "unknown_issuer", "early_credential", "ended_credential",   "revoked",
+       "no_right",       "wrong_origin",     "wrong_target",       "wrong_reply",
+       "bad_signature"};
   return names[static_cast<size_t>(x)];
 }
 

@@ -88,7 +88,10 @@ enum class verdict {
   not_yet,            // created later than clocks may differ
   wrong_times,        // lives too long, or signed too far from its creation
   unknown_credential, // no text for the hash
-  bad_credential,     // text, issuer, signature or dates do not hold
+  bad_credential,     // its text or its signature does not hold
+  unknown_issuer,     // of the credential: no pinned key
+  early_credential,   // not valid yet
+  ended_credential,   // not valid any more
   revoked,            // the credential
   no_right,           // source, target or user outside the sender's credential
   wrong_origin,       // an id of another node

@@ -63,11 +63,11 @@ TEST_CASE("RFC 8037 A.4 verifies but lacks a typ") {
 TEST_CASE("the header cannot choose the algorithm") {
   auto ed25519 = ed25519_key();
   auto p256 = p256_key();
-  auto claims_es256 = parse_jws(signed_with(ed25519, R"({"alg":"ES256","typ":"t"})"));
+  auto claims_es256 = parse_jws(signed_with(ed25519, R"({"alg":"ES256","kid":"k","typ":"t"})"));
   REQUIRE(claims_es256);
   CHECK(!verify(*claims_es256, ed25519.public_part()));
   CHECK(!verify(*claims_es256, p256.public_part()));
-  auto claims_eddsa = parse_jws(signed_with(p256, R"({"alg":"EdDSA","typ":"t"})"));
+  auto claims_eddsa = parse_jws(signed_with(p256, R"({"alg":"EdDSA","kid":"k","typ":"t"})"));
   REQUIRE(claims_eddsa);
   CHECK(!verify(*claims_eddsa, p256.public_part()));
   CHECK(!verify(*claims_eddsa, ed25519.public_part()));
@@ -75,45 +75,47 @@ TEST_CASE("the header cannot choose the algorithm") {
   for (auto alg : {"none", "None", "HS256", "HS512", "RS256", "ES384", "ES512", "PS256", "eddsa",
                    "es256", "Ed25519", "EdDSA ", ""})
     CHECK_MESSAGE(
-      refuses(signed_with(ed25519, R"({"alg":")" + std::string{alg} + R"(","typ":"t"})")), alg);
+      refuses(signed_with(ed25519, R"({"alg":")" + std::string{alg} + R"(","kid":"k","typ":"t"})")),
+      alg);
 }
 
 TEST_CASE("a header of the wrong form is refused") {
   auto key = ed25519_key();
-  REQUIRE(parse_jws(signed_with(key, R"({"alg":"EdDSA","typ":"t"})")));
+  REQUIRE(parse_jws(signed_with(key, R"({"alg":"EdDSA","kid":"k","typ":"t"})")));
   for (auto header : {
-         R"({"alg":"EdDSA"})",                               // no typ
-         R"({"alg":"EdDSA","typ":""})",                      // empty typ
-         R"({"alg":"EdDSA","typ":1})",                       // typ is no string
-         R"({"typ":"t"})",                                   // no alg
-         R"({"alg":["EdDSA"],"typ":"t"})",                   // alg is no string
-         R"({"alg":null,"typ":"t"})",                        // alg is no string
-         R"({"alg":"EdDSA","typ":"t","kid":1})",             // kid is no string
-         R"({"alg":"EdDSA","typ":"t","kid":null})",          // kid is no string
-         R"({"alg":"EdDSA","alg":"EdDSA","typ":"t"})",       // twice
-         R"({"alg":"ES256","alg":"EdDSA","typ":"t"})",       // twice
-         R"({"alg":"EdDSA","typ":"t","typ":"u"})",           // twice
-         R"({"alg":"EdDSA","\u0061lg":"ES256","typ":"t"})",  // twice, once escaped
-         R"({"alg":"EdDSA","typ":"t","x":1,"x":1})",         // twice
-         R"({"alg":"EdDSA","typ":"t","crit":["exp"]})",      // forbidden
-         R"({"alg":"EdDSA","typ":"t","crit":[]})",           // forbidden
-         R"({"alg":"EdDSA","typ":"t","crit":null})",         // forbidden
-         R"({"alg":"EdDSA","typ":"t","jku":"https://x"})",   // forbidden
-         R"({"alg":"EdDSA","typ":"t","x5u":"https://x"})",   // forbidden
-         R"({"alg":"EdDSA","typ":"t","jwk":{"kty":"OKP"}})", // forbidden
-         R"({"alg":"EdDSA","typ":"t","x5c":["MIIB"]})",      // forbidden
-         R"({"alg":"EdDSA","typ":"t","\u006awk":{}})",       // forbidden, escaped
-         R"({"alg":"EdDSA","typ":"t","b64":false})",         // forbidden
-         R"({"alg":"EdDSA","typ":"t"}x)",                    // something follows
-         R"({"alg":"EdDSA","typ":"t"} {})",                  // something follows
-         R"([{"alg":"EdDSA","typ":"t"}])",                   // no object
-         R"("EdDSA")",                                       // no object
-         "",                                                 // nothing
-         "\xff\xfe",                                         // no UTF-8
+         R"({"alg":"EdDSA","kid":"k"})",                               // no typ
+         R"({"alg":"EdDSA","kid":"k","typ":""})",                      // empty typ
+         R"({"alg":"EdDSA","kid":"k","typ":1})",                       // typ is no string
+         R"({"kid":"k","typ":"t"})",                                   // no alg
+         R"({"alg":["EdDSA"],"kid":"k","typ":"t"})",                   // alg is no string
+         R"({"alg":null,"kid":"k","typ":"t"})",                        // alg is no string
+         R"({"alg":"EdDSA","typ":"t","kid":1})",                       // kid is no string
+         R"({"alg":"EdDSA","typ":"t","kid":null})",                    // kid is no string
+         R"({"alg":"EdDSA","typ":"t"})",                               // no kid
+         R"({"alg":"EdDSA","alg":"EdDSA","kid":"k","typ":"t"})",       // twice
+         R"({"alg":"ES256","alg":"EdDSA","kid":"k","typ":"t"})",       // twice
+         R"({"alg":"EdDSA","kid":"k","typ":"t","typ":"u"})",           // twice
+         R"({"alg":"EdDSA","\u0061lg":"ES256","kid":"k","typ":"t"})",  // twice, once escaped
+         R"({"alg":"EdDSA","kid":"k","typ":"t","x":1,"x":1})",         // twice
+         R"({"alg":"EdDSA","kid":"k","typ":"t","crit":["exp"]})",      // forbidden
+         R"({"alg":"EdDSA","kid":"k","typ":"t","crit":[]})",           // forbidden
+         R"({"alg":"EdDSA","kid":"k","typ":"t","crit":null})",         // forbidden
+         R"({"alg":"EdDSA","kid":"k","typ":"t","jku":"https://x"})",   // forbidden
+         R"({"alg":"EdDSA","kid":"k","typ":"t","x5u":"https://x"})",   // forbidden
+         R"({"alg":"EdDSA","kid":"k","typ":"t","jwk":{"kty":"OKP"}})", // forbidden
+         R"({"alg":"EdDSA","kid":"k","typ":"t","x5c":["MIIB"]})",      // forbidden
+         R"({"alg":"EdDSA","kid":"k","typ":"t","\u006awk":{}})",       // forbidden, escaped
+         R"({"alg":"EdDSA","kid":"k","typ":"t","b64":false})",         // forbidden
+         R"({"alg":"EdDSA","kid":"k","typ":"t"}x)",                    // something follows
+         R"({"alg":"EdDSA","kid":"k","typ":"t"} {})",                  // something follows
+         R"([{"alg":"EdDSA","kid":"k","typ":"t"}])",                   // no object
+         R"("EdDSA")",                                                 // no object
+         "",                                                           // nothing
+         "\xff\xfe",                                                   // no UTF-8
        })
     CHECK_MESSAGE(refuses(signed_with(key, header)), header);
-  CHECK(refuses(signed_with(key, R"({"alg":"EdDSA","typ":"t","a":)" + std::string(2'000, '[')
-                                   + std::string(2'000, ']') + "}")));
+  CHECK(refuses(signed_with(key, R"({"alg":"EdDSA","kid":"k","typ":"t","a":)"
+                                   + std::string(2'000, '[') + std::string(2'000, ']') + "}")));
 }
 
 TEST_CASE("a compact form with other than three canonical parts is refused") {

@@ -315,4 +315,16 @@ TEST_CASE("nothing contains or is contained in what is no pattern") {
   }
 }
 
+TEST_CASE("an organization is a domain in lower case") {
+  for (auto* good : {"jlr.com", "a", "a-b.c1"})
+    CHECK(is_organization(good));
+  for (auto* bad : {"", "JLR.com", "jlr.com ", " jlr.com", "jlr.com.", "jlr..com", "1lr.com", "+",
+                    "#", "jlr.com/vin", "rpc:jlr.com", "jlr-.com", "j\xc3\xa4.com"})
+    CHECK_FALSE_MESSAGE(is_organization(bad), bad);
+  auto label = std::string(63, 'a');
+  auto longest = label + "." + label + "." + label + "." + std::string(61, 'a');
+  CHECK(is_organization(longest));
+  CHECK_FALSE(is_organization(longest + "a"));
+}
+
 TEST_SUITE_END();

@@ -251,6 +251,18 @@ TEST_CASE_FIXTURE(fixture, "a list of another shape is refused") {
     CHECK_MESSAGE(verdict(payload(a, middle), a) == ec::malformed, middle);
 }
 
+TEST_CASE_FIXTURE(fixture, "only an organization issues lists and credentials") {
+  auto key = *crypto::private_key::generate(crypto::algorithm::ed25519);
+  for (auto* issuer : {"JLR.com", "jlr.com ", "jlr.com/vin", "+", "jlr..com", ""}) {
+    root.organization = issuer;
+    CHECK_FALSE(full(1, {}));
+    CHECK_FALSE(root.issue(root.claims(key.public_part(), {}, {}, now_s)));
+  }
+  root.organization = "jlr.com";
+  CHECK(full(1, {}));
+  CHECK(root.issue(root.claims(key.public_part(), {}, {}, now_s)));
+}
+
 TEST_CASE_FIXTURE(fixture, "a list has at most 32768 entries and fits into a frame") {
   std::vector<revocation_entry> entries(revocation_entries_max);
   for (size_t i = 0; i < entries.size(); ++i) {

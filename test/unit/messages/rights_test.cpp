@@ -88,7 +88,7 @@ TEST_CASE_FIXTURE(fixture, "a node does not ask under a credential that is for c
   own.own.push_back(root.issue(vehicle_claims()));
   auto chosen = own.choose(source, target, now_ms, now_ms + 1);
   REQUIRE(chosen);
-  CHECK_FALSE((*chosen)->users);
+  CHECK_FALSE(chosen->credential->users);
 }
 
 TEST_CASE_FIXTURE(fixture, "usr is a list of texts or absent") {

@@ -93,6 +93,22 @@ TEST_CASE_FIXTURE(fixture, "says what was recorded, in order, and only its owner
   CHECK((found.st_mode & 0777) == 0600);
 }
 
+TEST_CASE_FIXTURE(fixture, "a name that stands twice does not make a line unreadable") {
+  open();
+  audit::record("bundle", {{"seq", uint64_t{7}}, {"event", "x"}, {"a", "1"}, {"a", "2"}});
+  auto all = lines();
+  REQUIRE(all.size() == 2);
+  CHECK(verdict.broken.empty());
+  CHECK(verdict.last_seq == 2);
+  auto document = json::parse(all[1]);
+  REQUIRE(document);
+  auto x = document->root();
+  CHECK(x["event"].as_string() == "bundle");
+  CHECK(x["seq_"].as_uint() == 7);
+  CHECK(x["event_"].as_string() == "x");
+  CHECK(x["a_"].as_string() == "2");
+}
+
 TEST_CASE_FIXTURE(fixture, "goes on after a restart, and after a line that a crash cut short") {
   open();
   audit::record("first");

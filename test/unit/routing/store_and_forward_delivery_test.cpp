@@ -489,3 +489,58 @@ TEST_CASE_FIXTURE(delivery_fixture,
   for (size_t i = 0; i < 48; ++i)
     CHECK(seen->invoked[i]->header.id.seq == i + 1);
 }
+
+TEST_CASE_FIXTURE(delivery_fixture, "a service has no more bytes in hand than its bound, and one") {
+  settings.local_in_flight_max = 2;
+  settings.local_bytes_in_flight_max = 1;
+  start();
+  auto link = connect();
+  std::vector<request_header> headers;
+  for (uint64_t seq = 1; seq <= 8; ++seq)
+    headers.push_back(asks(seq, "play", {}));
+  self->send(queue, atom::received_v, link->handle, link->number, from_cloud(headers),
+             custody_report{});
+  settle();
+  CHECK(seen->invoked.size() == 2); // nothing was in hand when they came
+  receipt_of(seen->invoked[0], receipt::status::taken);
+  CHECK(seen->invoked.size() == 2);
+  receipt_of(seen->invoked[1], receipt::status::taken);
+  for (size_t i = 2; i < 8; ++i) {
+    REQUIRE(seen->invoked.size() == i + 1);
+    receipt_of(seen->invoked[i], receipt::status::taken);
+  }
+}
+
+TEST_CASE_FIXTURE(delivery_fixture, "a receipt for what is forgotten takes no other one along") {
+  start();
+  auto link = connect();
+  std::vector<request_header> headers{asks(1, "play", {}), asks(2, "play", {})};
+  for (auto& x : headers) {
+    x.kind = request_kind::message;
+    x.target.replace(0, 3, "message");
+  }
+  self->send(queue, atom::received_v, link->handle, link->number, from_cloud(headers),
+             custody_report{});
+  settle();
+  REQUIRE(seen->invoked.size() == 2);
+  std::vector<receipt> receipts;
+  std::vector<std::string> keys;
+  for (auto& x : seen->invoked) {
+    REQUIRE_FALSE(x->header.owes_outcome());
+    keys.push_back(ledger::inbound_key(x->header.id));
+    receipts.push_back({x->header.id, false, receipt::status::taken, false, {}});
+  }
+  auto step = [&](auto work) { self->send(keeper, atom::commit_v, transaction_step{work}); };
+  step([&](transaction& t) { return ledger::forget(t, keys[0]); });
+  settle();
+  self->send(queue, atom::receipt_v, receipts);
+  pass(1'000);
+  auto state = storage::HELD;
+  step([&](transaction& t) -> caf::error {
+    if (auto x = ledger::find(t, keys[1]); x && *x)
+      state = (*x)->state();
+    return {};
+  });
+  settle();
+  CHECK(state == storage::DONE);
+}

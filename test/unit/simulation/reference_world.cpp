@@ -149,20 +149,26 @@ std::string frame_of(const reference::raw_request& x) {
   return message.SerializeAsString();
 }
 
-/// The verifier's and the service edge's steps; null if one refuses.
-envelope_ptr taken(const rights& node, const reference::raw_request& raw) {
+/// The verifier's and the service edge's steps.
+expected<envelope_ptr> taken(const rights& node, const reference::raw_request& raw) {
   auto decoded = wire::decode_batch(frame_of(raw), 1 << 20);
-  if (!decoded || decoded->items.size() != 1)
-    return nullptr;
+  if (!decoded)
+    return decoded.error();
+  if (decoded->items.size() != 1)
+    return caf::make_error(ec::malformed, std::string{"another number of items"});
   auto root = wire::root_of(*decoded);
   if (!root)
-    return nullptr;
+    return root.error();
   auto x = decoded->items.front();
-  if (node.check_remote(x->header, decoded->root->signed_at_ms, now_ms))
-    return nullptr;
+  if (x->is_opening())
+    return caf::make_error(ec::malformed, std::string{"here all arguments come at once"});
+  if (auto err = node.check_remote(x->header, decoded->root->signed_at_ms, now_ms))
+    return err;
   auto credential = node.find(x->header.credential_hash);
   crypto::verified_root_cache none{0};
-  return credential && none.verify(*decoded->root, *root, credential->key) ? x : nullptr;
+  if (!credential || !none.verify(*decoded->root, *root, credential->key))
+    return caf::make_error(ec::signature_invalid, std::string{"the root's"});
+  return x;
 }
 
 } // namespace
@@ -405,17 +411,24 @@ world::signed_replies(const reference::raw_request& request, const sender& from,
   return sign_tree(from.key, from.credential->hash, headers, arguments, signing_time(roll), roll);
 }
 
-bool world::router_takes_request(const reference::raw_request& raw) const {
+ec world::router_says(const reference::raw_request& raw) const {
   auto x = taken(cloud_rights, raw);
-  return x && !x->header.is_reply();
+  if (!x)
+    return code_of(x.error());
+  return (*x)->header.is_reply() ? ec::malformed : ec::none; // replies go to the ledger
+}
+
+bool world::router_takes_request(const reference::raw_request& raw) const {
+  return router_says(raw) == ec::none;
 }
 
 bool world::router_takes_reply(const reference::raw_request& raw,
                                const reference::raw_request& request) const {
   auto asked = wire::decode_header(request.header);
-  auto x = taken(vehicle_rights, raw);
-  if (!x || !asked || !x->header.is_reply())
+  auto taken_here = taken(vehicle_rights, raw);
+  if (!taken_here || !asked || !(*taken_here)->header.is_reply())
     return false;
+  auto& x = *taken_here;
   // The ledger's rule, which needs a store around it: request_ledger::receive_reply.
   return asked->kind == request_kind::rpc && x->header.id == asked->id
          && x->header.request_hash == reference::sha256(request.header)

@@ -92,6 +92,7 @@ public:
   signed_replies(const reference::raw_request& request, const sender& from, dice& roll) const;
 
   /// What the router's own functions say, in the order in which they are used.
+  rvi::ec router_says(const reference::raw_request& x) const;
   bool router_takes_request(const reference::raw_request& x) const;
   bool
   router_takes_reply(const reference::raw_request& x, const reference::raw_request& request) const;

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MPL-2.0
+//
+// What `rvi credential issue` and `delegate` share: the claims as options, and the credential that
+// comes out.
+
+#pragma once
+
+#include "messages/credential.hpp"
+#include "tools/report.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace rvi {
+
+struct issuing_options {
+  std::string node;
+  std::vector<std::string> sources;
+  std::vector<std::string> destinations;
+  std::vector<std::string> relay;
+  uint64_t days = 30;
+  uint32_t delegations = 0;
+  std::string id;
+  std::string not_before;
+  std::string not_after;
+  std::string out;
+  output_format format;
+
+  void add_to(CLI::App& app);
+  /// Without an issuer. Errors: of the key's file, `bad_request` for a time.
+  expected<credential_claims> claims() const;
+  /// Writes the file or prints the text; the exit code.
+  int print(const char* me, const credential& x) const;
+};
+
+} // namespace rvi
