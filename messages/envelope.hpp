@@ -25,6 +25,15 @@ enum class durability : uint8_t { full = 0, none = 1 };
 
 const char* to_string(durability x);
 
+/// The user a request is made for (HLD 3.2.6), as its node says: proto `OnBehalfOf`.
+struct on_behalf_of {
+  std::string user; // 16 bytes, a pseudonym that only that node can resolve
+  std::string role;
+  uint64_t authenticated_ms = 0; // Unix time; 0: not known
+  std::string method;
+  bool operator==(const on_behalf_of&) const = default;
+};
+
 /// The fields of `RequestHeader` that a node acts on (rvi.proto gives their meaning).
 struct request_header {
   request_kind kind = request_kind::rpc;
@@ -44,12 +53,14 @@ struct request_header {
   std::string request_hash;
   std::string grant_hash; // 32 bytes, the grant it rests on (HLD 9.6); empty: its credential alone
   std::string target_uid; // 16 bytes, the owner meant; empty: not known
-  std::string user_role;  // of on_behalf_of; read only: no request of this node has a user yet
+  std::shared_ptr<const on_behalf_of> user; // null: nobody
 
   rvi::durability durability = durability::full;
   // A message whose sender wants to hear how it ended, and the reply that says so.
   bool report = false;
 
+  /// The role it is made in; empty: nobody's, or a user without one.
+  std::string_view role() const { return user ? std::string_view{user->role} : std::string_view{}; }
   /// Kept in memory only, by every node on its way.
   bool in_memory() const { return durability == durability::none; }
   /// Its sender is told how it ended.

@@ -82,8 +82,9 @@ caf::error rights::check_standing(const credential& x, uint64_t now_ms) const {
   return {};
 }
 
-expected<chosen_right> rights::choose(std::string_view source, std::string_view target,
-                                      uint64_t now_ms, uint64_t expires_ms) const {
+expected<chosen_right>
+rights::choose(std::string_view source, std::string_view target, uint64_t now_ms,
+               uint64_t expires_ms, std::string_view role) const {
   caf::error reason = caf::make_error(
     ec::unauthorized, std::string{source} + " has no right to reach " + std::string{target});
   auto ends_before = [&](const std::string& what, uint64_t expires_s) {
@@ -93,9 +94,11 @@ expected<chosen_right> rights::choose(std::string_view source, std::string_view 
                            what + " ends before the request would; ask for an earlier timeout");
   };
   auto usable = [&](const credential& x) {
-    if (!x.covers_user({})) {
-      reason = caf::make_error(ec::unauthorized,
-                               "credential " + x.id + " is for certain users; nobody is named");
+    if (!x.covers_user(role)) {
+      auto who = role.empty() ? std::string{"; nobody is named"}
+                              : ", not in the role \"" + std::string{role} + "\"";
+      reason
+        = caf::make_error(ec::unauthorized, "credential " + x.id + " is for certain users" + who);
       return false;
     }
     auto err = check_standing(x, now_ms);
@@ -201,7 +204,7 @@ rights::check_sender(const request_header& x, uint64_t signed_at_ms, uint64_t no
   if (!x.grant_hash.empty() || !credential->covers_destination(x.target))
     if (auto err = check_grant(x, now_ms))
       return err;
-  if (!credential->covers_user(x.user_role))
+  if (!credential->covers_user(x.role()))
     return caf::make_error(ec::unauthorized,
                            std::string{"the sender may not ask on behalf of this user"});
   return {};
@@ -215,6 +218,34 @@ rights::check_remote(const request_header& x, uint64_t signed_at_ms, uint64_t no
     return caf::make_error(ec::unauthorized, std::string{"meant for another node"});
   if (!is_below(x.target, node_address) || !may_receive(x.target, now_ms))
     return caf::make_error(ec::unknown_target, x.target + " is not on this node");
+  if (!policy)
+    return {};
+  if (auto err = policy->check_user(x, now_ms))
+    return err;
+  auto credential = find_known(x.credential_hash);
+  return credential ? check_freshness(x, *credential, now_ms) : caf::error{};
+}
+
+caf::error
+rights::check_freshness(const request_header& x, const credential& sender, uint64_t now_ms) const {
+  auto age_max_s = policy->list_age_max_s(x.target);
+  if (age_max_s == 0)
+    return {};
+  auto& issuer = sender.issuer;
+  auto now_s = now_ms / 1'000;
+  const revocation_set* list = nullptr;
+  if (revocations)
+    if (auto found = revocations->find(issuer); found != revocations->end())
+      list = found->second.get();
+  if (!list || list->issued_s + age_max_s < now_s)
+    return caf::make_error(ec::unauthorized, x.target + " wants a revocation list of " + issuer
+                                               + " made in the last " + std::to_string(age_max_s)
+                                               + " s");
+  // Whoever keeps a new bundle away keeps away the roots it takes back.
+  auto bundle = anchors.bundle(issuer);
+  if (bundle && bundle->expires_s < now_s)
+    return caf::make_error(ec::unauthorized,
+                           x.target + " wants a trust bundle of " + issuer + " that still holds");
   return {};
 }
 

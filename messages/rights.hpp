@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include "messages/access_policy.hpp"
 #include "messages/credential.hpp"
 #include "messages/envelope.hpp"
 #include "messages/grant.hpp"
@@ -81,6 +82,9 @@ struct rights {
   /// HLD 9.6: what this node has granted, and was granted. Null: nothing.
   std::shared_ptr<const grant_book> grants;
 
+  /// HLD 3.2.6: what programs and users may. Null: no rule.
+  std::shared_ptr<const access_policy> policy;
+
   /// HLD 9.5: its issuer has taken the credential back, or one that it was derived from.
   bool revoked(const credential& x) const;
   /// Two hold its key, or the key it was derived with, and its issuer has given no new credential
@@ -89,11 +93,11 @@ struct rights {
   /// Validity now, revocation and quarantine. Errors: `credential_*`, `revoked`, `quarantined`.
   caf::error check_standing(const credential& x, uint64_t now_ms) const;
 
-  /// HLD 8.2: what lets `source` reach `target` and is valid until `expires_ms`, a grant only if no
-  /// credential does. Error: `unauthorized`, or `credential_expired` or `revoked` if only that
-  /// stands against it.
+  /// HLD 8.2: what lets `source` reach `target` for a user in this role (empty: nobody) and is
+  /// valid until `expires_ms`, a grant only if no credential does. Error: `unauthorized`, or
+  /// `credential_expired` or `revoked` if only that stands against it.
   expected<chosen_right> choose(std::string_view source, std::string_view target, uint64_t now_ms,
-                                uint64_t expires_ms) const;
+                                uint64_t expires_ms, std::string_view role = {}) const;
 
   /// A credential that lets this node answer as `source`.
   expected<credential_ptr> choose_for_reply(std::string_view source, uint64_t now_ms) const;
@@ -104,14 +108,20 @@ struct rights {
   /// The same by a credential that stands now.
   bool may_receive(std::string_view name, uint64_t now_ms) const;
 
-  /// HLD 8.15, steps 2 to 5 of RVI-B1's verification: times, credential, patterns, user, origin. A
-  /// request must be for a name of this node, and for this node if it names one; a reply must come
-  /// from who may answer as its source. Errors: `timeout`, `credential_*`, `unknown_credential`,
-  /// `revoked`, `quarantined`, `unauthorized`, `unknown_target`.
+  /// HLD 8.15, steps 2 to 5 of RVI-B1's verification: times, credential, patterns, user, origin,
+  /// and the rules of this node for users. A request must be for a name of this node, and for this
+  /// node if it names one; a reply must come from who may answer as its source. Errors: `timeout`,
+  /// `credential_*`, `unknown_credential`, `revoked`, `quarantined`, `unauthorized`,
+  /// `unknown_target`.
   caf::error check_remote(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const;
 
   /// The part of it that holds for whoever takes the request, its target or a relay.
   caf::error check_sender(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const;
+
+  /// HLD 3.2.3: what is known of revocations by the sender's issuer is as fresh as the rules of
+  /// this node want it for the target. Error: `unauthorized`.
+  caf::error
+  check_freshness(const request_header& x, const credential& sender, uint64_t now_ms) const;
 
   /// HLD 9.6: the request rests on a grant that this node has given to its sender.
   caf::error check_grant(const request_header& x, uint64_t now_ms) const;

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "messages/access_policy.hpp"
 #include "messages/envelope.hpp"
 #include "messages/metric.hpp"
 
@@ -16,12 +17,6 @@
 #include <vector>
 
 namespace rvi {
-
-/// Whoever stands behind a connection: "uid:1000" (Unix socket) or "token:default".
-struct principal {
-  std::string name;
-  bool administrator = false; // may ask for status, traces and queues
-};
 
 /// The principal of the node's own services.
 inline constexpr const char* node_principal = "node";
@@ -56,7 +51,8 @@ struct invoke_call {
   rvi::durability durability = durability::full;
   std::string data_class;
   bool delivery_report = false;
-  bool untyped_allowed = false; // the alias method `message`: a target without type is a message
+  std::optional<named_user> user; // on_behalf_of
+  bool untyped_allowed = false;   // the alias method `message`: a target without type is a message
 };
 
 /// HLD 8.20: a service's reply to an rpc it was given.

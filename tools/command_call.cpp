@@ -28,6 +28,10 @@ struct call_options {
   std::string channel;
   std::string durability = "full";
   std::string data_class;
+  std::string user; // on whose behalf; empty: nobody's, or as the node's rules say
+  std::string role;
+  std::string authenticated; // how long ago
+  std::string method;
   bool report = false; // of a message: wait for its outcome
   output_format format;
   bool rpc = true;
@@ -52,6 +56,7 @@ private:
   std::string target_;
   std::string arguments_;
   uint64_t timeout_ms_ = 0;
+  uint64_t authenticated_ms_ = 0;
   std::string name_;
   bool registered_ = false;
 };
@@ -73,6 +78,14 @@ int invocation_client::check_arguments() {
   if (!timeout)
     return fail_usage(me, "--timeout: " + detail_of(timeout.error()));
   timeout_ms_ = *timeout;
+  if (options_.user.empty() && !(options_.role + options_.authenticated + options_.method).empty())
+    return fail_usage(me, "--role, --authenticated and --method go with --user");
+  if (!options_.authenticated.empty()) {
+    auto ago = parse_duration_ms(options_.authenticated);
+    if (!ago)
+      return fail_usage(me, "--authenticated: " + detail_of(ago.error()));
+    authenticated_ms_ = wall_now_ms() - *ago;
+  }
   arguments_ = options_.arguments;
   if (arguments_ == "-") {
     auto text = read_text("-");
@@ -155,6 +168,16 @@ int invocation_client::invoke(node_client& client) {
     params.member("durability", options_.durability);
   if (!options_.data_class.empty())
     params.member("data_class", options_.data_class);
+  if (!options_.user.empty()) {
+    params.key("on_behalf_of").begin_object().member("user", options_.user);
+    if (!options_.role.empty())
+      params.member("role", options_.role);
+    if (authenticated_ms_ != 0)
+      params.member("authenticated", authenticated_ms_);
+    if (!options_.method.empty())
+      params.member("method", options_.method);
+    params.end_object();
+  }
   if (options_.report)
     params.member("delivery_report", true);
   if (waits())
@@ -238,6 +261,10 @@ void add_invocation(CLI::App& app, command& chosen, bool rpc) {
     ->capture_default_str();
   sub->add_option("--data-class", x->data_class,
                   "which links may carry it; ASCII, at most 128 bytes");
+  sub->add_option("--user", x->user, "the user it is asked for, if the node's rules allow that");
+  sub->add_option("--role", x->role, "in which role");
+  sub->add_option("--authenticated", x->authenticated, "how long ago the user proved it: 30s, 5m");
+  sub->add_option("--method", x->method, "and how, such as pin");
   if (!rpc)
     sub->add_flag("--report", x->report,
                   "wait until a service has it, or until it is known why "

@@ -29,7 +29,9 @@ struct revoke_options {
   std::string root;
   std::string organization;
   std::vector<std::string> anchors;
-  std::string list;
+  std::vector<std::string> lists; // in force: the last full one, then its deltas
+  bool delta = false;
+  bool renew = false;
   std::vector<std::string> credentials;
   std::vector<std::string> nodes;
   std::string until;
@@ -43,6 +45,7 @@ struct draft_list {
   crypto::private_key root;
   trust_anchors anchors; // of this organization, the root's own key among them
   revocation_claims claims;
+  revocation_set_ptr former; // null: this is the first list
   size_t added = 0;
 };
 
@@ -61,7 +64,7 @@ expected<node_uid> parse_node_uid(const std::string& text) {
   return result;
 }
 
-/// The former list: its entries and its number. Nothing of it is dropped but what is over.
+/// A list in force, the next in order.
 caf::error read_former(const std::string& path, draft_list& out) {
   auto text = read_text(path);
   if (!text)
@@ -75,11 +78,14 @@ caf::error read_former(const std::string& path, draft_list& out) {
                            path + ": a list of " + x.issuer + ", not of " + out.claims.issuer);
   if (auto error = verify_revocation_list(x, out.anchors))
     return in_file(path, error);
-  if (x.base != 0)
+  auto sum = apply_revocation_list(out.former.get(), x);
+  if (code_of(sum.error()) == ec::not_found)
     return caf::make_error(ec::bad_request, path + ": adds to list " + std::to_string(x.base)
-                                              + "; a full list is needed");
-  out.claims.entries = x.entries;
-  out.claims.version = {x.version.bundle, x.version.serial};
+                                              + ", which must be given before it");
+  if (!sum)
+    return in_file(path, sum.error());
+  out.former = std::move(*sum);
+  out.claims.version = out.former->version;
   return {};
 }
 
@@ -88,11 +94,20 @@ caf::error add_entry(const std::string& what, const revocation_entry& x, draft_l
   if (x.expires_s <= out.claims.issued_s)
     return caf::make_error(ec::credential_expired, what + ": over since " + show_time(x.expires_s)
                                                      + ", there is nothing to revoke");
-  auto same = std::find_if(out.claims.entries.begin(), out.claims.entries.end(),
-                           [&](auto& held) { return held.id == x.id; });
-  if (same != out.claims.entries.end() && same->expires_s >= x.expires_s)
+  auto revoked_in = [&](const std::vector<revocation_entry>& held) -> caf::error {
+    auto same = std::find_if(held.begin(), held.end(), [&](auto& each) {
+      return each.id == x.id && each.expires_s >= x.expires_s;
+    });
+    if (same == held.end())
+      return {};
     return caf::make_error(ec::bad_request,
                            what + ": is revoked already, until " + show_time(same->expires_s));
+  };
+  auto error = revoked_in(out.claims.entries);
+  if (!error && out.former)
+    error = revoked_in(out.former->entries);
+  if (error)
+    return error;
   out.claims.entries.push_back(x);
   ++out.added;
   return {};
@@ -168,6 +183,7 @@ int print_made(const revoke_options& options, const revocation_list& x, size_t a
     out.begin_object()
       .member("issuer", x.issuer)
       .member("serial", x.version.serial)
+      .member("base", x.base)
       .member("entries", uint64_t{x.entries.size()})
       .member("added", uint64_t{added})
       .member("next", x.next_s)
@@ -178,7 +194,9 @@ int print_made(const revoke_options& options, const revocation_list& x, size_t a
     print_line(out.take());
   } else {
     print_line("Made " + options.out + ": revocation list " + std::to_string(x.version.serial)
-               + " of " + x.issuer + ", entries " + std::to_string(x.entries.size()) + " (added "
+               + " of " + x.issuer
+               + (x.base != 0 ? ", a delta on list " + std::to_string(x.base) : std::string{})
+               + ", entries " + std::to_string(x.entries.size()) + " (added "
                + std::to_string(added) + "), the next one due " + show_time(x.next_s));
     print_line("A node takes it by: rvi revoke " + shell_word(options.out));
   }
@@ -201,13 +219,20 @@ int run_revoke(const revoke_options& options) {
   draft.claims.next_s = *next;
   if (auto error = read_keys(options, draft))
     return fail(me, error);
-  if (!options.list.empty())
-    if (auto error = read_former(options.list, draft))
+  for (auto& path : options.lists)
+    if (auto error = read_former(path, draft))
       return fail(me, error);
   if (auto error = add_all(options, *until, draft))
     return fail(me, error);
   ++draft.claims.version.serial;
-  auto list = issue_revocation_list(std::move(draft.claims), draft.root);
+  auto base = options.delta ? draft.former.get() : nullptr;
+  if (base && base->lists.size() > revocation_deltas_max)
+    return fail(me, caf::make_error(ec::bad_request, std::to_string(revocation_deltas_max)
+                                                       + " deltas in a row; leave out --delta"));
+  if (draft.former && !base) // nothing of it is dropped but what is over
+    draft.claims.entries.insert(draft.claims.entries.end(), draft.former->entries.begin(),
+                                draft.former->entries.end());
+  auto list = issue_revocation_list(std::move(draft.claims), draft.root, base);
   if (!list)
     return fail(me, list.error());
   return print_made(options, **list, draft.added);
@@ -221,12 +246,26 @@ void add_credential_revocation(CLI::App& credential, command& chosen) {
                                                  "and node keys that hold no longer");
   sub->add_option("--root", x->root, "the provisioning key, root.key")->required();
   sub->add_option("--organization", x->organization, "the issuer, such as jlr.com")->required();
-  sub->add_option("--list", x->list, "the list signed last; left out for the very first one");
+  auto lists
+    = sub
+        ->add_option("--list", x->lists,
+                     "the list signed last, and before it all it adds to; repeatable; left "
+                     "out for the very first one")
+        ->allow_extra_args(false);
+  sub
+    ->add_flag("--delta", x->delta,
+               "sign only what is added, for nodes that have the list before it; at most "
+                 + std::to_string(revocation_deltas_max) + " in a row")
+    ->needs(lists);
   auto what = sub->add_option_group("revoked");
   what->add_option("--credential", x->credentials, "credential to revoke; repeatable");
   auto nodes = what->add_option("--node", x->nodes,
                                 "node whose key is lost, its 32 hex digits: revokes all "
                                 "credentials for it; repeatable");
+  what
+    ->add_flag("--renew", x->renew,
+               "nothing more is revoked: for services that want to know how it was lately")
+    ->needs(lists);
   what->require_option(1, 0);
   sub
     ->add_option("--until", x->until,

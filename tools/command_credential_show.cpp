@@ -76,6 +76,8 @@ void write_content(json::writer& out, const credential& x) {
   write_list(out, "sources", x.sources);
   write_list(out, "destinations", x.destinations);
   write_list(out, "relay", x.relay);
+  if (x.users)
+    write_list(out, "roles", *x.users);
 }
 
 void print_content(const credential& x, uint64_t now_s) {
@@ -90,6 +92,8 @@ void print_content(const credential& x, uint64_t now_s) {
   print_line("destinations  " + list_of(x.destinations));
   if (!x.relay.empty())
     print_line("relay         " + list_of(x.relay));
+  if (x.users)
+    print_line("roles         " + list_of(*x.users));
   print_line("administrator " + std::string{x.administrator ? "yes" : "no"});
   if (x.delegations != 0)
     print_line("may be delegated " + std::to_string(x.delegations)

@@ -44,6 +44,11 @@ void issuing_options::add_to(CLI::App& app) {
   app.add_option("--relay", relay, "pattern of names it may carry for; repeatable")
     ->allow_extra_args(false);
   app
+    .add_option("--role", roles,
+                "role of the users it asks for, and of nobody else; repeatable; default: all, and "
+                "nobody")
+    ->allow_extra_args(false);
+  app
     .add_option("--delegations", delegations,
                 "how often in a row its holder may delegate it: rvi credential delegate")
     ->check(CLI::Range(uint32_t{0}, delegations_max))
@@ -83,6 +88,8 @@ expected<credential_claims> issuing_options::claims() const {
   result.destinations = destinations;
   result.relay = relay;
   result.delegations = delegations;
+  if (!roles.empty())
+    result.users = roles;
   return result;
 }
 

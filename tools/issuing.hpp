@@ -19,6 +19,7 @@ struct issuing_options {
   std::vector<std::string> sources;
   std::vector<std::string> destinations;
   std::vector<std::string> relay;
+  std::vector<std::string> roles;
   uint64_t days = 30;
   uint32_t delegations = 0;
   std::string id;

@@ -78,7 +78,7 @@ void json_rpc_state::take(accepted_socket& x) {
     counts.refused_connections->add();
     return; // closes with x
   }
-  principal who = x.uid ? principal_of(config->access, *x.uid) : principal{};
+  principal who = x.uid ? principal_of(config->access, *x.uid, x.gid) : principal{};
   auto h = self->add_scribe(x.fd.release());
   auto c = std::make_unique<service_connection>(config->connection, std::move(who));
   c->local = x.uid.has_value();

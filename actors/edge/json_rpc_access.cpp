@@ -4,8 +4,6 @@
 
 #include "actors/edge/json_rpc_access.hpp"
 
-#include "runtime/crypto/crypto.hpp"
-
 #include <algorithm>
 #include <unistd.h>
 
@@ -48,10 +46,29 @@ bool host_allowed(const access_rules& rules, std::string_view host) {
 
 } // namespace
 
-principal principal_of(const access_rules& rules, uint32_t uid) {
+expected<access_token> token_of(std::string name, std::string_view file_text, bool administrator) {
+  constexpr std::string_view hashed = "sha256:";
+  constexpr size_t bytes_min = 16;
+  auto text = trimmed(file_text.substr(0, file_text.find_last_not_of("\r\n") + 1));
+  if (!text.starts_with(hashed)) {
+    if (text.size() < bytes_min)
+      return caf::make_error(ec::malformed, "a token of less than " + std::to_string(bytes_min)
+                                              + " bytes can be guessed");
+    return access_token{std::move(name), crypto::sha256(text), administrator};
+  }
+  auto bytes = crypto::unhex(text.substr(hashed.size()));
+  access_token result{std::move(name), {}, administrator};
+  if (!bytes || bytes->size() != result.sha256.size())
+    return caf::make_error(ec::malformed, std::string{"sha256: and 64 hex digits are wanted"});
+  std::copy(bytes->begin(), bytes->end(), reinterpret_cast<char*>(result.sha256.data()));
+  return result;
+}
+
+principal principal_of(const access_rules& rules, uint32_t uid, uint32_t gid) {
   auto& admins = rules.admin_uids;
   auto listed = std::find(admins.begin(), admins.end(), uid) != admins.end();
-  return {"uid:" + std::to_string(uid), uid == 0 || uid == ::geteuid() || listed};
+  return {"uid:" + std::to_string(uid), uid == 0 || uid == ::geteuid() || listed,
+          "gid:" + std::to_string(gid)};
 }
 
 std::optional<principal> authenticate(const access_rules& rules, std::string_view authorization) {
@@ -60,9 +77,10 @@ std::optional<principal> authenticate(const access_rules& rules, std::string_vie
       || !equal_folded(authorization.substr(0, scheme.size()), scheme))
     return std::nullopt;
   auto given = trimmed(authorization.substr(scheme.size()));
+  auto hash = crypto::sha256(given);
   const access_token* found = nullptr;
   for (auto& token : rules.tokens) // all of them: which one fits must not show in the time
-    if (crypto::equal_constant_time(given, token.text) && !token.text.empty())
+    if (crypto::equal_constant_time(crypto::view(hash), crypto::view(token.sha256)))
       found = &token;
   if (!found)
     return std::nullopt;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "messages/service_api.hpp"
+#include "runtime/crypto/crypto.hpp"
 #include "runtime/http/http.hpp"
 
 #include <cstdint>
@@ -16,12 +17,16 @@
 
 namespace rvi {
 
-/// A secret that stands for a principal.
+/// A secret that stands for a principal; only its hash is kept.
 struct access_token {
-  std::string name; // the principal is "token:" and this
-  std::string text;
+  std::string name;      // the principal is "token:" and this
+  crypto::digest sha256; // of the text
   bool administrator = false;
 };
+
+/// From what a token file says: the token itself, or "sha256:" and its hash in hex. Error:
+/// `malformed`, also for a token under 16 bytes.
+expected<access_token> token_of(std::string name, std::string_view file_text, bool administrator);
 
 struct access_rules {
   std::vector<access_token> tokens;
@@ -40,7 +45,7 @@ struct http_refusal {
 };
 
 /// The principal behind a Unix socket.
-principal principal_of(const access_rules& rules, uint32_t uid);
+principal principal_of(const access_rules& rules, uint32_t uid, uint32_t gid);
 
 /// The principal behind an Authorization header, in a time that does not tell how much was right.
 std::optional<principal> authenticate(const access_rules& rules, std::string_view authorization);

@@ -23,6 +23,17 @@ struct overloaded : Fs... {
 template <class... Fs>
 overloaded(Fs...) -> overloaded<Fs...>;
 
+/// The value of this key of table `meta`: the first that was ever kept.
+caf::error keep_first(transaction& t, std::string_view key, std::string& value) {
+  auto kept = t.get(table::meta, key);
+  if (!kept)
+    return std::move(kept.error());
+  if (!*kept)
+    return t.put(table::meta, key, value);
+  value = std::move(**kept);
+  return {};
+}
+
 caf::error bad_request(std::string why) {
   return caf::make_error(ec::bad_request, std::move(why));
 }
@@ -105,6 +116,10 @@ void service_edge_state::do_register(const service_call& from, register_service_
     return refuse(to, std::move(name.error()));
   if (is_reserved(*name))
     return refuse(to, caf::make_error(ec::unauthorized, *name + " is reserved for the node"));
+  auto rights = config.node->rights->load();
+  if (rights->policy && !rights->policy->may_register(from.principal, *name))
+    return refuse(to, caf::make_error(ec::unauthorized, "no rule lets " + from.principal.name
+                                                          + " register " + *name));
   auto held = registrations.find(*name);
   if (held != registrations.end() && held->second.principal != from.principal.name)
     return refuse(to, caf::make_error(ec::unauthorized, *name + " is held by somebody else"));
@@ -212,6 +227,31 @@ caf::error service_edge_state::check_in_memory(const std::string& target, uint64
   return {};
 }
 
+caf::error service_edge_state::check_invoke(const principal& who, const std::string& target) const {
+  auto rights = config.node->rights->load();
+  if (!rights->policy || rights->policy->may_invoke(who, target))
+    return {};
+  return caf::make_error(ec::unauthorized, "no rule lets " + who.name + " invoke " + target);
+}
+
+expected<std::shared_ptr<const on_behalf_of>>
+service_edge_state::user_of(const principal& who, const std::optional<named_user>& named,
+                            uint64_t now_ms) const {
+  static const access_policy no_rules;
+  auto rights = config.node->rights->load();
+  auto& policy = rights->policy ? *rights->policy : no_rules;
+  auto user = policy.speaks_for(who, named, now_ms);
+  if (!user)
+    return std::move(user.error());
+  if (!*user)
+    return nullptr;
+  auto& x = **user;
+  auto pseudonym = crypto::hmac_sha256(user_secret, x.name);
+  return std::make_shared<const on_behalf_of>(
+    on_behalf_of{std::string{crypto::view(pseudonym).substr(0, 16)}, std::move(x.role),
+                 x.authenticated_ms, std::move(x.method)});
+}
+
 expected<draft> service_edge_state::draft_of(const service_call& from, invoke_call& x) {
   auto now = config.node->time->wall_ms();
   auto source = full_name(x.requesting_service);
@@ -233,6 +273,11 @@ expected<draft> service_edge_state::draft_of(const service_call& from, invoke_ca
   if (!type || *type == name_type::metric)
     return caf::make_error(ec::invalid_name,
                            x.target + " needs the prefix rpc: or message: to be invoked");
+  if (auto err = check_invoke(from.principal, *target))
+    return err;
+  auto user = user_of(from.principal, x.user, now);
+  if (!user)
+    return std::move(user.error());
   if (x.timeout_ms <= now)
     return caf::make_error(ec::timeout, std::string{"the timeout has passed"});
   if (x.timeout_ms - now > config.timeout_ms_max)
@@ -261,6 +306,7 @@ expected<draft> service_edge_state::draft_of(const service_call& from, invoke_ca
   header.durability = x.durability;
   header.data_class = std::move(x.data_class);
   header.report = x.delivery_report;
+  header.user = std::move(*user);
   result.arguments = std::move(x.arguments);
   return result;
 }
@@ -430,15 +476,20 @@ service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
       st.take(std::move(calls)); // or they wait on
   };
   auto raised = std::make_shared<uint32_t>();
-  transaction_step step = [raised, now = st.config.node->time->wall_ms()](transaction& t) {
+  auto secret = std::make_shared<std::string>(crypto::random_bytes(32));
+  transaction_step step
+    = [raised, secret, now = st.config.node->time->wall_ms()](transaction& t) -> caf::error {
     auto x = ledger::raise_epoch(t, now);
-    *raised = x ? *x : 0;
-    return x ? caf::error{} : std::move(x.error());
+    if (!x)
+      return std::move(x.error());
+    *raised = *x;
+    return keep_first(t, "user-secret", *secret);
   };
   self->request(st.config.store, caf::infinite, atom::commit_v, std::move(step))
     .then(
-      [&st, raised, take_waiting](atom::committed) {
+      [&st, raised, secret, take_waiting](atom::committed) {
         st.epoch = *raised;
+        st.user_secret = *secret;
         take_waiting();
       },
       [&st](const caf::error& err) { st.self->quit(err); });

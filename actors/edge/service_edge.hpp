@@ -112,6 +112,10 @@ struct service_edge_state {
   caf::error
   check_in_memory(const std::string& target, uint64_t life_ms, size_t arguments_bytes) const;
   expected<draft> draft_of(const service_call& from, invoke_call& x);
+  /// HLD 3.2.6: what the rules in force let this principal do, and for whom it asks.
+  caf::error check_invoke(const principal& who, const std::string& target) const;
+  expected<std::shared_ptr<const on_behalf_of>>
+  user_of(const principal& who, const std::optional<named_user>& named, uint64_t now_ms) const;
 
   // -- requests and replies on their way out ----------------------------------------------------
   struct pending_draft {
@@ -163,7 +167,8 @@ struct service_edge_state {
   service_edge_config config;
   json_rpc_actor server;
   data_link_actor data_link;
-  uint32_t epoch = 0; // 0: not durable yet
+  uint32_t epoch = 0;      // 0: not durable yet
+  std::string user_secret; // users are known by HMACs under it; made at the first start
   uint64_t next_seq = 1;
   std::vector<std::vector<service_call>> waiting_for_epoch;
   std::vector<pending_draft> drafts;

@@ -49,6 +49,10 @@ void service_edge_state::do_subscribe(const service_call& from, const subscribe_
   auto pattern = metric_target(x.target, true);
   if (!pattern)
     return refuse(to, std::move(pattern.error()));
+  auto rights = config.node->rights->load();
+  if (rights->policy && !rights->policy->may_subscribe(from.principal, *pattern))
+    return refuse(to, caf::make_error(ec::unauthorized, "no rule lets " + from.principal.name
+                                                          + " subscribe to " + *pattern));
   metric_calls.emplace_back(
     subscribe_metric{std::move(*service), from.principal.name, {std::move(*pattern), x.filter}});
   metric_callers.push_back(to);
@@ -75,6 +79,8 @@ void service_edge_state::do_publish(const service_call& from, publish_call& x) {
   auto topic = metric_target(x.target, false);
   if (!topic)
     return refuse(to, std::move(topic.error()));
+  if (auto err = check_invoke(from.principal, *topic))
+    return refuse(to, std::move(err));
   auto now = config.node->time->wall_ms();
   if (x.timeout_ms != 0 && x.timeout_ms <= now)
     return refuse(to, caf::make_error(ec::timeout, std::string{"the timeout has passed"}));

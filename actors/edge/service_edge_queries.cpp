@@ -246,6 +246,7 @@ void service_edge_state::make_again(const caller& to, const transaction_id& dead
   header.channel = x.header.channel;
   header.data_class = x.header.data_class;
   header.report = x.header.report;
+  header.user = x.header.user; // who proved it then, and no later
   again.content.arguments = x.arguments;
   config.node->record(header.id, 1, false, header.target);
   drafts.push_back(std::move(again));

@@ -5,6 +5,7 @@
 #include "actors/links/beacon.hpp"
 #include "messages/name.hpp"
 
+#include <algorithm>
 #include <filesystem>
 
 namespace rvi {
@@ -45,6 +46,16 @@ void read_api(config::file& file, node_config& x) {
   x.api_port = static_cast<uint16_t>(t.integer("port", 8801, 0, 65'535));
   x.api_socket = t.text("socket", "rvi.sock");
   x.token_file = t.text("token_file", "token");
+  x.access_directory = t.text("access", "access.d");
+  for (auto& each : t.tables("tokens")) {
+    named_token token{each.required_text("name"), each.required_text("file"),
+                      each.boolean("administrator", false)};
+    auto plain = [](char c) { return c > ' ' && c <= '~'; };
+    if (token.name.empty() || token.name == "default" || token.name.size() > 64
+        || !std::all_of(token.name.begin(), token.name.end(), plain))
+      each.reject("name", "must be 1 to 64 visible characters, and not \"default\"");
+    x.api_tokens.push_back(std::move(token));
+  }
   x.api_hosts = t.texts("hosts", {"127.0.0.1", "localhost", "[::1]"});
   x.api_origins = t.texts("origins");
   x.callback_hosts = t.texts("callback_hosts");

@@ -36,6 +36,13 @@ struct discovery_config {
   uint16_t dial_back_port = 0; // of a host that pinged
 };
 
+/// [[api.tokens]]
+struct named_token {
+  std::string name;
+  std::string file;
+  bool administrator = false;
+};
+
 struct node_config {
   std::string directory; // of the file; relative paths start there
 
@@ -55,7 +62,9 @@ struct node_config {
   std::string api_address; // empty: no TCP
   uint16_t api_port = 0;
   std::string api_socket; // empty: none
-  std::string token_file; // empty: no TCP
+  std::string token_file; // the administrator's; empty: no TCP
+  std::vector<named_token> api_tokens;
+  std::string access_directory; // rules for programs and users; empty: none
   std::vector<std::string> api_hosts;
   std::vector<std::string> api_origins;
   std::vector<std::string> callback_hosts;

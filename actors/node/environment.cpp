@@ -7,8 +7,12 @@
 #include "runtime/observe/log.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace rvi {
 
@@ -74,6 +78,63 @@ caf::error check_store(const std::string& path) {
   return {};
 }
 
+/// Whoever can write them makes the rules.
+caf::error check_writers(const std::string& path) {
+  struct stat x {};
+  if (::stat(path.c_str(), &x) != 0)
+    return caf::make_error(ec::io_failed, path + ": " + std::strerror(errno));
+  if ((x.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+    return caf::make_error(ec::file_unsafe, path + " can be written by others; mend it with: chmod "
+                                              + "go-w " + path);
+  if (x.st_uid != 0 && x.st_uid != ::geteuid())
+    return caf::make_error(ec::file_unsafe, path + " belongs to another user");
+  return {};
+}
+
+/// HLD 3.2.6: all files of the access directory, as one. Null: no rule.
+expected<std::shared_ptr<const access_policy>> load_policy(const node_config& config) {
+  auto directory = resolve_path(config, config.access_directory);
+  auto paths
+    = config.access_directory.empty() ? std::vector<std::string>{} : files_in(directory, ".json");
+  if (paths.empty())
+    return nullptr;
+  auto result = std::make_shared<access_policy>();
+  auto err = check_writers(directory);
+  for (auto& path : paths) {
+    if (!err)
+      err = check_writers(path);
+    if (err)
+      return err;
+    auto text = read_file(path);
+    if (!text)
+      return std::move(text.error());
+    if (auto wrong = result->add(*text))
+      return caf::make_error(ec::config_invalid, path + ": " + detail_of(wrong));
+  }
+  return std::shared_ptr<const access_policy>{std::move(result)};
+}
+
+/// Those of the service API over TCP.
+caf::error load_tokens(const node_config& config, std::vector<access_token>& result) {
+  if (config.api_address.empty())
+    return {};
+  auto named = config.api_tokens;
+  if (!config.token_file.empty())
+    named.insert(named.begin(), {"default", config.token_file, true});
+  for (auto& x : named) {
+    auto path = resolve_path(config, x.file);
+    auto text = crypto::load_secret_file(path);
+    auto token = text ? token_of(x.name, *text, x.administrator)
+                      : expected<access_token>{std::move(text.error())};
+    if (code_of(token.error()) == ec::malformed)
+      return caf::make_error(ec::config_invalid, path + ": " + detail_of(token.error()));
+    if (!token)
+      return std::move(token.error());
+    result.push_back(std::move(*token));
+  }
+  return {};
+}
+
 } // namespace
 
 expected<std::shared_ptr<rights>>
@@ -86,6 +147,10 @@ load_rights(const node_config& config, const crypto::public_key& key,
   result->known = std::move(known);
   if (auto err = load_anchors(config, result->anchors))
     return err;
+  auto policy = load_policy(config);
+  if (!policy)
+    return std::move(policy.error());
+  result->policy = std::move(*policy);
   for (auto& text : bundles) {
     auto bundle = parse_trust_bundle(text);
     auto err = bundle ? result->anchors.walk(*bundle) : std::move(bundle.error());
@@ -138,14 +203,8 @@ expected<node_environment_ptr> prepare_environment(const node_config& config) {
   result->source = [config, public_key = key->public_part(), known](auto& bundles) {
     return load_rights(config, public_key, known, bundles);
   };
-  if (!config.api_address.empty() && !config.token_file.empty()) {
-    auto token = crypto::load_secret_file(resolve_path(config, config.token_file));
-    if (!token)
-      return std::move(token.error());
-    while (!token->empty() && token->back() == '\n')
-      token->pop_back();
-    result->api_token = std::move(*token);
-  }
+  if (auto err = load_tokens(config, result->api_tokens))
+    return err;
   auto context = std::make_shared<node_context>();
   context->node_address = config.name;
   context->service_infix = config.service_infix;

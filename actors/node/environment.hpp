@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "actors/edge/json_rpc_access.hpp"
 #include "actors/node/config.hpp"
 #include "actors/node/context.hpp"
 #include "actors/routing/authorization.hpp"
@@ -39,7 +40,7 @@ struct node_environment {
   std::shared_ptr<node_context> context;
   crypto::private_key key;
   rights_source source;
-  std::string api_token; // empty: no TCP
+  std::vector<access_token> api_tokens; // none: no TCP
   std::shared_ptr<durable_disk> disk;
   memory_requests_ptr memory_requests; // made by the first store and forward of a start
   bool store_has_thread = true;        // commits block; a simulation runs all actors in one thread

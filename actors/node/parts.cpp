@@ -165,12 +165,11 @@ child_spec json_rpc(node_environment_ptr env) {
     "json-rpc", [env](caf::event_based_actor* self, const children& earlier) -> caf::actor {
       auto& config = env->config;
       json_rpc_config x;
-      x.address = env->api_token.empty() ? std::string{} : config.api_address;
+      x.address = env->api_tokens.empty() ? std::string{} : config.api_address;
       x.port = config.api_port;
       if (!config.api_socket.empty())
         x.unix_socket = resolve_path(config, config.api_socket);
-      if (!env->api_token.empty())
-        x.access.tokens.push_back({"default", env->api_token, true});
+      x.access.tokens = env->api_tokens;
       x.access.hosts = config.api_hosts;
       x.access.origins = config.api_origins;
       x.callback.hosts = config.callback_hosts;

@@ -23,7 +23,7 @@ bool asks_the_same(const request_header& a, const request_header& b) {
   return a.is_reply() == b.is_reply() && a.id.origin == b.id.origin && a.source == b.source
          && a.target == b.target && a.credential_hash == b.credential_hash
          && a.grant_hash == b.grant_hash && a.target_uid == b.target_uid
-         && a.user_role == b.user_role;
+         && (a.user == b.user || (a.user && b.user && *a.user == *b.user));
 }
 
 } // namespace

@@ -33,7 +33,7 @@ expected<chosen_right> authorization_state::choose(const draft& x) const {
   auto now = config.node->time->wall_ms();
   auto& header = x.header;
   if (!header.is_reply())
-    return rights->choose(header.source, header.target, now, header.expires_ms);
+    return rights->choose(header.source, header.target, now, header.expires_ms, header.role());
   auto credential = rights->choose_for_reply(header.source, now);
   if (!credential)
     return std::move(credential.error());

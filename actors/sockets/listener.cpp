@@ -53,6 +53,7 @@ bool describe_peer(accepted_socket& x, const sockaddr_storage& address) {
   if (::getsockopt(x.fd.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
     return false;
   x.uid = credentials.uid;
+  x.gid = credentials.gid;
   x.peer = "pid:" + std::to_string(credentials.pid);
   return true;
 }

@@ -72,6 +72,7 @@ struct accepted_socket {
   socket_fd fd;
   std::string peer;            // TCP: "127.0.0.1:50123", "[::1]:50123"
   std::optional<uint32_t> uid; // Unix: the peer's user
+  uint32_t gid = 0;            // and its group, if there is a uid
   uint16_t listening_port = 0; // TCP
 };
 using accepted_socket_ptr = std::shared_ptr<accepted_socket>;

@@ -117,6 +117,13 @@ std::string encode_header(const request_header& x) {
   y.set_request_hash(x.request_hash);
   y.set_grant_hash(x.grant_hash);
   y.set_target_uid(x.target_uid);
+  if (x.user) {
+    auto& z = *y.mutable_on_behalf_of();
+    z.set_user(x.user->user);
+    z.set_role(x.user->role);
+    z.set_authenticated_ms(x.user->authenticated_ms);
+    z.set_method(x.user->method);
+  }
   return y.SerializeAsString(); // no map fields: one encoding
 }
 
@@ -143,8 +150,12 @@ request_header header_of(RequestHeader& y) {
   result.request_hash = std::move(*y.mutable_request_hash());
   result.grant_hash = std::move(*y.mutable_grant_hash());
   result.target_uid = std::move(*y.mutable_target_uid());
-  if (y.has_on_behalf_of())
-    result.user_role = std::move(*y.mutable_on_behalf_of()->mutable_role());
+  if (y.has_on_behalf_of()) {
+    auto& z = *y.mutable_on_behalf_of();
+    result.user = std::make_shared<const on_behalf_of>(
+      on_behalf_of{std::move(*z.mutable_user()), std::move(*z.mutable_role()), z.authenticated_ms(),
+                   std::move(*z.mutable_method())});
+  }
   return result;
 }
 

@@ -188,6 +188,23 @@ std::string error_object(const caf::error& x) {
   return result;
 }
 
+namespace {
+
+/// As a service gets it; the user is a pseudonym, in hex.
+void append_user(std::string& out, const on_behalf_of& x) {
+  out += R"(,"on_behalf_of":{"user":")";
+  out += crypto::hex(x.user);
+  out += R"(","role":)";
+  json::append_string(out, x.role);
+  out += R"(,"authenticated":)";
+  append_number(out, x.authenticated_ms);
+  out += R"(,"method":)";
+  json::append_string(out, x.method);
+  out += '}';
+}
+
+} // namespace
+
 caf::error append_invoke(std::string& out, uint64_t id, const envelope& x) {
   auto begin = out.size();
   auto& header = x.header;
@@ -205,6 +222,8 @@ caf::error append_invoke(std::string& out, uint64_t id, const envelope& x) {
   json::append_string(out, header.target);
   out += R"(,"requesting_service":)";
   json::append_string(out, header.source);
+  if (header.user)
+    append_user(out, *header.user);
   out += R"(,"arguments":)";
   out += x.arguments;
   out += '}';

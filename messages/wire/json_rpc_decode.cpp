@@ -20,6 +20,7 @@ constexpr size_t id_bytes_max = 256;
 constexpr size_t fields_max = 32;
 constexpr size_t text_bytes_max = 2'048;
 constexpr size_t channel_bytes_max = 128;
+constexpr size_t role_bytes_max = 128;
 constexpr size_t data_class_bytes_max = 128;
 constexpr uint64_t queue_page_max = 1'000;
 constexpr size_t error_bytes_max = size_t{64} << 10;
@@ -218,16 +219,16 @@ result read_unregister(const context& at) {
   return finished(in, std::move(x));
 }
 
-/// Absolute; whole or fractional; seconds or milliseconds by size.
-uint64_t read_timeout(fields& in, const context& at) {
-  auto x = in.take({"timeout"});
+/// Absolute; whole or fractional; seconds or milliseconds by size. `otherwise` if it is not given.
+uint64_t read_time(fields& in, std::string_view name, uint64_t otherwise) {
+  auto x = in.take({name});
   if (!x)
-    return at.now_ms + at.bounds.timeout_ms;
+    return otherwise;
   if (auto whole = x.as_uint(); whole && *whole <= uint64_t(milliseconds_max))
     return *whole < seconds_below ? *whole * 1'000 : *whole;
   auto number = x.as_double();
   if (!number || !(*number >= 0) || *number > milliseconds_max) {
-    in.fail("timeout must be a number: Unix time in seconds or milliseconds");
+    in.fail(std::string{name} + " must be a number: Unix time in seconds or milliseconds");
     return 0;
   }
   return uint64_t(*number < double(seconds_below) ? *number * 1'000 : *number);
@@ -251,10 +252,30 @@ void read_priority(fields& in, invoke_call& out) {
   out.priority = uint32_t(*number);
 }
 
+/// HLD 3.2.6: {"user","role","authenticated","method"}; all but the user may be left out.
+std::optional<named_user> read_user(fields& in) {
+  auto x = in.take({"on_behalf_of"});
+  if (!x)
+    return std::nullopt;
+  if (!x.is_object()) {
+    in.fail("on_behalf_of must be an object");
+    return std::nullopt;
+  }
+  fields user{x};
+  named_user result;
+  result.name = user.text({"user"}, true);
+  result.role = user.text({"role"}, false, role_bytes_max);
+  result.authenticated_ms = read_time(user, "authenticated", 0);
+  result.method = user.text({"method"}, false, role_bytes_max);
+  if (auto error = user.finish())
+    in.fail("on_behalf_of: " + detail_of(error));
+  return result;
+}
+
 result read_invoke(const context& at, bool alias) {
   fields in{at.params};
   invoke_call x;
-  x.timeout_ms = read_timeout(in, at);
+  x.timeout_ms = read_time(in, "timeout", at.now_ms + at.bounds.timeout_ms);
   x.requesting_service = in.text({"requesting_service"}, false);
   x.target = alias ? in.text({"service_name", "target"}, true) : in.text({"target"}, true);
   x.synch = in.flag("synch");
@@ -263,6 +284,7 @@ result read_invoke(const context& at, bool alias) {
   x.durability = read_durability(in, "durability");
   x.data_class = read_data_class(in);
   x.delivery_report = in.flag("delivery_report");
+  x.user = read_user(in);
   x.untyped_allowed = alias;
   x.arguments = alias ? in.raw({"parameters", "arguments"}) : in.raw({"arguments"});
   return finished(in, std::move(x));
@@ -350,7 +372,7 @@ result read_publish(const context& at) {
   if (!value)
     in.fail("missing field value");
   x.value = std::string(value.raw());
-  auto timeout = read_timeout(in, at);
+  auto timeout = read_time(in, "timeout", at.now_ms + at.bounds.timeout_ms);
   x.timeout_ms = at.params["timeout"] ? timeout : 0;
   x.retain = in.flag("retain");
   return finished(in, std::move(x));

@@ -43,9 +43,11 @@ public:
   add_at(uint64_t boot_us, std::string_view id, uint8_t step, bool reply, std::string_view detail) {
     if (events_max_ == 0)
       return;
-    auto wall_ms = time_->wall_ms() - (time_->boot_us() - boot_us) / 1'000;
     assert(id.size() <= id_bytes_max);
     std::lock_guard guard{mutex_};
+    if (boot_us >= wall_again_us_)
+      read_wall();
+    auto wall_ms = boot_us / 1'000 + wall_ahead_ms_;
     if (events_.size() < events_max_)
       events_.emplace_back();
     auto& x = events_[next_];
@@ -86,8 +88,17 @@ private:
     std::string detail;
   };
 
+  /// A request leaves ten events and more: reading the wall clock for each shows in a profile.
+  void read_wall() {
+    auto boot_us = time_->boot_us();
+    wall_ahead_ms_ = time_->wall_ms() - boot_us / 1'000;
+    wall_again_us_ = boot_us + 1'000;
+  }
+
   time_source_ptr time_;
   size_t events_max_;
+  uint64_t wall_ahead_ms_ = 0; // of the boot clock
+  uint64_t wall_again_us_ = 0; // it may have been set since
   mutable std::mutex mutex_;
   std::vector<entry> events_;
   size_t next_ = 0;

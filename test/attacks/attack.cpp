@@ -108,12 +108,29 @@ attacked_nodes::attacked_nodes()
   : cloud(world, "cloud", cloud_settings()),
     vehicle(world, "vehicle", vehicle_settings()) {
   write_file(at("acme.bundle"), acme.bundle->text + "\n");
+  write_rules();
   make_echo(media_server);
   make_echo(media_player);
   cloud.start();
   vehicle.start();
   register_services();
   use_each_other();
+}
+
+void attacked_nodes::write_rules() const {
+  write_file(at("app.token"),
+             "sha256:" + crypto::hex(crypto::view(crypto::sha256(app_token))) + "\n");
+  std::filesystem::permissions(at("app.token"), std::filesystem::perms{0600});
+  std::filesystem::create_directory(at("access.d"));
+  std::filesystem::permissions(at("access.d"), std::filesystem::perms{0755});
+  write_file(at("access.d/10-app.json"), R"({"principals": [{"match": {"token": "app"},
+    "register": ["jlr.com/cloud/app"], "invoke": ["rpc:jlr.com/vin/1234/services/media_player/app"],
+    "as": "app", "users": ["guest"]}]})");
+  write_file(at("access.d/20-door.json"), R"({"services": [{
+    "names": ["rpc:jlr.com/cloud/media_server/door"], "roles": ["owner"], "methods": ["pin"],
+    "authenticated_within_s": 60}]})");
+  for (auto file : {"access.d/10-app.json", "access.d/20-door.json"})
+    std::filesystem::permissions(at(file), std::filesystem::perms{0644});
 }
 
 void attacked_nodes::register_services() {
@@ -130,7 +147,8 @@ node_settings attacked_nodes::cloud_settings() const {
   x.tls_port = cloud_port;
   x.anchors = {at("acme.bundle")};
   x.api = "address = \"127.0.0.1\"\nport = " + std::to_string(api_port)
-          + "\norigins = [\"https://hmi.example\"]\n";
+          + "\norigins = [\"https://hmi.example\"]\naccess = \"" + at("access.d")
+          + "\"\n[[api.tokens]]\nname = \"app\"\nfile = \"" + at("app.token") + "\"\n";
   return x;
 }
 

@@ -32,6 +32,9 @@ struct second_organization {
   trust_bundle_ptr bundle; // the one in force
 };
 
+/// Of a program beside the cloud that may do little (`attacked_nodes::write_rules`).
+inline constexpr const char* app_token = "another token, of 32 characters.";
+
 /// The nodes under attack. They start with the first attack and end with the program.
 struct attacked_nodes {
   static attacked_nodes& get();
@@ -58,6 +61,8 @@ struct attacked_nodes {
 
 private:
   attacked_nodes();
+  /// What programs and users may at the cloud.
+  void write_rules() const;
   node_settings cloud_settings() const;
   node_settings vehicle_settings() const;
 };

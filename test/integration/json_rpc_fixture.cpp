@@ -261,7 +261,8 @@ void json_rpc_fixture::start(const std::function<void(json_rpc_config&)>& change
   json_rpc_config x;
   x.port = 0;
   x.edge = edge;
-  x.access.tokens = {{"test", "secret", false}, {"admin", "more secret", true}};
+  x.access.tokens
+    = {{"test", crypto::sha256("secret"), false}, {"admin", crypto::sha256("more secret"), true}};
   if (change)
     change(x);
   auto started = start_json_rpc(*system, x);

@@ -57,7 +57,7 @@ struct fixture {
     json_rpc_config x;
     x.port = 0;
     x.edge = edge;
-    x.access.tokens = {{"test", "secret", false}};
+    x.access.tokens = {{"test", crypto::sha256("secret"), false}};
     x.metrics = counts;
     auto started = start_json_rpc(system, x);
     REQUIRE(started);

@@ -212,6 +212,41 @@ TEST_CASE_FIXTURE(fixture, "a missing token file is named") {
   refused(vehicle, {vehicle.path("token")});
 }
 
+TEST_CASE_FIXTURE(fixture, "a token that can be guessed is refused") {
+  vehicle.settings.api = "port = 0\n[[api.tokens]]\nname = \"hmi\"\nfile = \"hmi.token\"\n";
+  vehicle.write_config();
+  write_file(vehicle.path("hmi.token"), "secret\n");
+  REQUIRE(::chmod(vehicle.path("hmi.token").c_str(), 0600) == 0);
+  refused(vehicle, {vehicle.path("hmi.token"), "can be guessed"});
+  write_file(vehicle.path("hmi.token"), "sha256:0123\n");
+  refused(vehicle, {vehicle.path("hmi.token"), "64 hex digits"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a token that takes the name of the administrator's is refused") {
+  vehicle.settings.api = "[[api.tokens]]\nname = \"default\"\nfile = \"hmi.token\"\n";
+  vehicle.write_config();
+  refused(vehicle, {"api.tokens", "default"});
+}
+
+TEST_CASE_FIXTURE(fixture, "rules that are none are named with their file") {
+  REQUIRE(::mkdir(vehicle.path("access.d").c_str(), 0755) == 0);
+  auto file = vehicle.path("access.d/hmi.json");
+  write_file(file, R"({"principals": [{"match": {"uid": 1000}, "invokes": ["jlr.com"]}]})");
+  REQUIRE(::chmod(file.c_str(), 0644) == 0);
+  refused(vehicle, {file, "unknown member \"invokes\""});
+}
+
+TEST_CASE_FIXTURE(fixture, "rules that others may write are refused with the cure") {
+  REQUIRE(::mkdir(vehicle.path("access.d").c_str(), 0755) == 0);
+  auto file = vehicle.path("access.d/hmi.json");
+  write_file(file, R"({"principals": [{"match": {"uid": 1000}}]})");
+  REQUIRE(::chmod(file.c_str(), 0664) == 0);
+  refused(vehicle, {file, "chmod go-w"});
+  REQUIRE(::chmod(file.c_str(), 0644) == 0);
+  REQUIRE(::chmod(vehicle.path("access.d").c_str(), 0777) == 0);
+  refused(vehicle, {vehicle.path("access.d"), "chmod go-w"});
+}
+
 TEST_CASE_FIXTURE(fixture, "a store that is a file is named") {
   write_file(vehicle.path("store"), "a file");
   refused(vehicle, {vehicle.path("store")});

@@ -10,6 +10,7 @@
 
 #include <csignal>
 #include <set>
+#include <sys/stat.h>
 
 using namespace rvi;
 using namespace rvi::test;
@@ -277,6 +278,28 @@ TEST_CASE_FIXTURE(fixture, "a broken credential at SIGHUP leaves in force what w
   CHECK_MESSAGE(wait([&] { return vehicle.log().find("broken.jwt") != std::string::npos; }),
                 vehicle.log_tail());
   accepted(stream_audio, song, wall_ms() + minute_ms);
+}
+
+TEST_CASE_FIXTURE(fixture, "SIGHUP picks up rules for users; those that are none change nothing") {
+  start_cloud();
+  start_vehicle();
+  auto ended = [&] {
+    auto id = accepted(stream_audio, song, wall_ms() + minute_ms);
+    REQUIRE_MESSAGE(wait([&] { return outcome_of(media_player, id); }), cloud.log_tail());
+    return outcome_of(media_player, id)->status;
+  };
+  CHECK(ended() == "ok");
+  REQUIRE(::mkdir(cloud.path("access.d").c_str(), 0755) == 0);
+  auto file = cloud.path("access.d/media.json");
+  write_file(file, R"({"services":[{"names":["jlr.com/cloud/media_server"],"roles":["owner"]}]})");
+  REQUIRE(::chmod(file.c_str(), 0644) == 0);
+  cloud.signal(SIGHUP);
+  CHECK_MESSAGE(wait([&] { return ended() == "refused"; }), cloud.log_tail());
+  write_file(file, R"({"services":[]}, nothing)");
+  cloud.signal(SIGHUP);
+  CHECK_MESSAGE(wait([&] { return cloud.log().find("media.json") != std::string::npos; }),
+                cloud.log_tail());
+  CHECK(ended() == "refused");
 }
 
 TEST_SUITE_END();

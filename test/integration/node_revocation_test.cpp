@@ -10,6 +10,8 @@
 
 #include <doctest/doctest.h>
 
+#include <filesystem>
+
 using namespace rvi;
 using namespace rvi::test;
 
@@ -218,6 +220,35 @@ TEST_CASE_FIXTURE(fixture, "what cannot be revoked is said, and nothing is writt
   said("--until 2100-01-01 --credential " + vehicle_credential(), 2, "--node");
   said("", 2, "--node");
   CHECK(run_rvi("credential show " + at("1.list")).code == 1); // was never made
+}
+
+TEST_CASE_FIXTURE(fixture, "lists are renewed and added to by small deltas") {
+  start();
+  REQUIRE(sign("--node " + std::string(32, 'a') + " --out " + at("1.list")).code == 0);
+  REQUIRE(enter("1.list").code == 0);
+  auto made = sign("--list " + at("1.list") + " --renew --delta --out " + at("2.list"));
+  REQUIRE_MESSAGE(made.code == 0, made.output);
+  CHECK_MESSAGE(holds(made.output, "revocation list 2 of jlr.com, a delta on list 1, entries 0"),
+                made.output);
+  CHECK(enter("2.list").code == 0);
+  auto lists = "--list " + at("1.list") + " --list " + at("2.list");
+  made = sign(lists + " --delta --credential " + vehicle_credential() + " --out " + at("3.list"));
+  REQUIRE_MESSAGE(made.code == 0, made.output);
+  CHECK(std::filesystem::file_size(at("3.list")) < 512);
+  CHECK(outcome() == "ok");
+  CHECK(enter("3.list").code == 0);
+  CHECK_MESSAGE(wait([&] { return !linked(); }), cloud.log_tail());
+  // A full one holds all of it, and a delta alone is no list to go on from.
+  lists += " --list " + at("3.list");
+  made = sign(lists + " --renew --out " + at("4.list"));
+  REQUIRE_MESSAGE(made.code == 0, made.output);
+  CHECK_MESSAGE(holds(made.output, "entries 2 (added 0)"), made.output);
+  CHECK(enter("4.list").code == 0);
+  auto alone = sign("--list " + at("3.list") + " --renew");
+  CHECK(alone.code == 1);
+  CHECK_MESSAGE(holds(alone.output, "adds to list 2, which must be given before it"), alone.output);
+  CHECK(sign("--renew").code == 2);
+  CHECK(sign("--delta --node " + std::string(32, 'b')).code == 2);
 }
 
 TEST_SUITE_END();

@@ -466,3 +466,25 @@ TEST_CASE("queues are asked for in pages, by id or by pattern") {
   CHECK(drop.pattern == "a/#");
   CHECK(bad_params("drop_queued", "{}") == "missing field transaction_id");
 }
+
+TEST_CASE("an invoke says on whose behalf it is made") {
+  auto x = with_params<invoke_call>("invoke", R"({"target":"rpc:a.b/c/d","on_behalf_of":)"
+                                              R"({"user":"bob","role":"owner",)"
+                                              R"("authenticated":1700000000,"method":"pin"}})");
+  REQUIRE(x.user);
+  CHECK(x.user->name == "bob");
+  CHECK(x.user->role == "owner");
+  CHECK(x.user->authenticated_ms == 1'700'000'000'000); // given in seconds
+  CHECK(x.user->method == "pin");
+  auto y = with_params<invoke_call>("invoke", R"({"target":"x","on_behalf_of":{"user":"bob"}})");
+  REQUIRE(y.user);
+  CHECK(y.user->role.empty());
+  CHECK(y.user->authenticated_ms == 0);
+  CHECK(!with_params<invoke_call>("invoke", R"({"target":"x"})").user);
+  CHECK(bad_params("invoke", R"({"target":"x","on_behalf_of":7})")
+        == "on_behalf_of must be an object");
+  CHECK(bad_params("invoke", R"({"target":"x","on_behalf_of":{"role":"owner"}})")
+        == "on_behalf_of: missing field user");
+  CHECK(bad_params("invoke", R"({"target":"x","on_behalf_of":{"user":"bob","uid":7}})")
+        == "on_behalf_of: unknown field uid");
+}

@@ -114,6 +114,18 @@ TEST_CASE("writes requests as HLD figure 32 draws them") {
                R"("requesting_service":"a.org/n1/services/caller","arguments":{ "a" : [1.50] }}})");
 }
 
+TEST_CASE("a service is told on whose behalf it is asked") {
+  auto x = some_request("1");
+  x.header.user = std::make_shared<const on_behalf_of>(
+    on_behalf_of{std::string(16, '\xa5'), "own\"er", 1'700'000'000'001, "pin"});
+  std::string out;
+  REQUIRE(!json_rpc::append_invoke(out, 19, x));
+  CHECK(
+    out.ends_with(R"("requesting_service":"a.org/n1/services/caller",)"
+                  R"("on_behalf_of":{"user":"a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5","role":"own\"er",)"
+                  R"("authenticated":1700000000001,"method":"pin"},"arguments":1}})"));
+}
+
 TEST_CASE("writes reports on availability, without an id") {
   availability_report x;
   x.pattern = "a.b/#";

@@ -61,11 +61,14 @@ TEST_CASE_FIXTURE(fixture, "a credential for certain roles serves nobody else") 
   REQUIRE(restricted);
   CHECK(restricted->users == claims.users);
   CHECK(verdict(restricted) == ec::unauthorized); // nobody is named
-  header.user_role = "valet";
+  auto in_role = [](const char* role) {
+    return std::make_shared<const on_behalf_of>(on_behalf_of{std::string(16, 'u'), role, 0, {}});
+  };
+  header.user = in_role("valet");
   CHECK(verdict(restricted) == ec::none);
-  header.user_role = "vale";
+  header.user = in_role("vale");
   CHECK(verdict(restricted) == ec::unauthorized);
-  header.user_role.clear();
+  header.user = nullptr;
   header.kind = request_kind::reply; // which nobody asks for
   CHECK(verdict(restricted) == ec::none);
 }
@@ -143,3 +146,34 @@ TEST_CASE_FIXTURE(fixture, "a request is signed within 10 minutes of its making,
 }
 
 TEST_SUITE_END();
+
+TEST_CASE_FIXTURE(fixture, "a service may want to know of revocations no longer ago than this") {
+  auto sender = root.issue(vehicle_claims());
+  auto rules = std::make_shared<access_policy>();
+  auto err = rules->add(R"({"services":[
+    {"names":["jlr.com/cloud/media_server"],"revocations_within_s":86400},
+    {"names":["rpc:jlr.com/cloud/media_server/stream_audio"],"revocations_within_s":3600},
+    {"names":["jlr.com/cloud/billing"],"revocations_within_s":1}]})");
+  REQUIRE_MESSAGE(!err, describe(err));
+  CHECK(verdict(sender) == ec::none);
+  cloud.policy = rules;
+  CHECK(verdict(sender) == ec::unauthorized); // there is no list at all
+  auto with_list_made_at = [&](const std::string& issuer, uint64_t issued_s) {
+    auto set = std::make_shared<revocation_set>();
+    set->issuer = issuer;
+    set->issued_s = issued_s;
+    auto sets = std::make_shared<revocation_sets>();
+    (*sets)[issuer] = set;
+    cloud.revocations = sets;
+  };
+  with_list_made_at("jlr.com", now_ms / 1'000 - 3'600);
+  CHECK(verdict(sender) == ec::none);
+  with_list_made_at("jlr.com", now_ms / 1'000 - 3'601); // the stricter rule holds
+  CHECK(verdict(sender) == ec::unauthorized);
+  header.target = "rpc:jlr.com/cloud/media_server/pause";
+  CHECK(verdict(sender) == ec::none);
+  with_list_made_at("acme.com", now_ms / 1'000); // of another issuer
+  CHECK(verdict(sender) == ec::unauthorized);
+  header.kind = request_kind::reply; // which nobody waits for longer because of it
+  CHECK(verdict(sender) == ec::none);
+}

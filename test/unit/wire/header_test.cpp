@@ -165,10 +165,19 @@ TEST_CASE("the owner meant and the user's role are read") {
     h.set_target_uid(std::string(16, 't'));
     h.mutable_on_behalf_of()->set_user(std::string(16, 'u'));
     h.mutable_on_behalf_of()->set_role("owner");
+    h.mutable_on_behalf_of()->set_authenticated_ms(7);
+    h.mutable_on_behalf_of()->set_method("pin");
   }));
   REQUIRE(x);
   CHECK(x->target_uid == std::string(16, 't'));
-  CHECK(x->user_role == "owner");
+  REQUIRE(x->user);
+  CHECK(*x->user == on_behalf_of{std::string(16, 'u'), "owner", 7, "pin"});
+  CHECK(x->role() == "owner");
+  // and written: the same bytes again
+  auto again = wire::decode_header(wire::encode_header(*x));
+  REQUIRE(again);
+  REQUIRE(again->user);
+  CHECK(*again->user == *x->user);
 }
 
 TEST_CASE("an announced service survives its encoding and nothing else passes") {
