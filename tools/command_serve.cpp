@@ -44,10 +44,11 @@ void add_serve_command(CLI::App& app, command& chosen) {
     ->add_option("NAME", x->config.name,
                  "the service: media_player, or a full name below the node's address")
     ->required();
-  auto exec = sub->add_option("--exec", x->config.command,
-                              "shell command run per request, 8 at a time: arguments on standard "
-                              "input, reply from standard output, RVI_TARGET, RVI_SOURCE and "
-                              "RVI_TRANSACTION_ID set; a non-zero exit refuses the request");
+  auto exec
+    = sub->add_option("--exec", x->config.command,
+                      "shell command run per request, 8 at a time: arguments on standard "
+                      "input, reply from standard output, RVI_TARGET, RVI_SOURCE, RVI_USER, "
+                      "RVI_ROLE and RVI_TRANSACTION_ID set; a non-zero exit refuses the request");
   sub->add_flag("--echo", x->echo, "reply with the arguments")->excludes(exec);
   sub->add_option("--method", x->config.methods, "method to announce, such as rpc:play; repeatable")
     ->allow_extra_args(false);

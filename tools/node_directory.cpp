@@ -159,7 +159,8 @@ std::string api_section(const new_node& x) {
     return result + "address = \"\"    # no TCP\n";
   result += "# address = \"127.0.0.1\"\n";
   result += x.api_port ? "port = " + std::to_string(*x.api_port) + "\n" : "# port = 8801\n";
-  return result + "# token_file = \"token\"    # every request over TCP needs it\n";
+  return result + "# token_file = \"token\"    # every request over TCP needs it\n"
+         + "# access = \"access.d\"    # rules for programs and users, *.json\n";
 }
 
 std::string link_section(const new_node& x) {
@@ -187,7 +188,8 @@ std::string remaining_sections(const new_node& x) {
                        "# trace_events = 65536\n\n[log]\n";
   result += x.log_level.empty() ? "# level = \"info\"    # debug, info, warning, error\n"
                                 : "level = " + toml_string(x.log_level) + "\n";
-  result += "# format = \"text\"    # or json\n\n[audit]\n# file = \"audit.log\"    # see: rvi audit\n";
+  result
+    += "# format = \"text\"    # or json\n\n[audit]\n# file = \"audit.log\"    # see: rvi audit\n";
   if (x.routes.empty())
     return result
            + "\n# Where nodes never met can be reached.\n# [[routes]]\n"

@@ -42,8 +42,8 @@ int fail_usage(std::string_view command, std::string_view why) {
 std::string advice_for(ec code) {
   switch (code) {
     case ec::unauthorized:
-      return "The node's credentials must cover this source and target: see `rvi status` and "
-             "`rvi credential show`.";
+      return "The node's credentials must cover this source and target (`rvi status`, `rvi "
+             "credential show`), and the rules in access.d, here and at the target, allow it.";
     case ec::unauthenticated:
       return "Give the node's token: --token-file DIRECTORY/token.";
     case ec::credential_expired:

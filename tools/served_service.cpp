@@ -137,6 +137,8 @@ void served_service::take(const node_request& x) {
                text_of(x.params["transaction_id"]),
                text_of(x.params["target"]),
                text_of(x.params["requesting_service"]),
+               text_of(x.params["on_behalf_of"]["user"]),
+               text_of(x.params["on_behalf_of"]["role"]),
                std::string{x.params["arguments"] ? x.params["arguments"].raw() : "{}"},
                x.params["timeout"].as_uint().value_or(0),
                steady_now_ms(),
@@ -160,7 +162,9 @@ void served_service::start_waiting() {
     waiting_.pop_front();
     service_child::environment added{{"RVI_TARGET", next.target},
                                      {"RVI_TRANSACTION_ID", next.transaction_id},
-                                     {"RVI_SOURCE", next.source}};
+                                     {"RVI_SOURCE", next.source},
+                                     {"RVI_USER", next.user},
+                                     {"RVI_ROLE", next.role}};
     auto child = service_child::start(config_.command, next.arguments, added);
     if (child)
       children_.push_back({std::move(next), std::move(*child), false});

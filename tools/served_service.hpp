@@ -41,6 +41,8 @@ private:
     std::string transaction_id;
     std::string target;
     std::string source;
+    std::string user; // a pseudonym in hex; empty: nobody's
+    std::string role;
     std::string arguments;
     uint64_t expires_ms = 0;
     uint64_t begun_ms = 0; // steady
