@@ -255,23 +255,22 @@ void link_session::learn(const std::vector<std::string>& credentials) {
 }
 
 void link_session::unknown_credential(std::string batch_bytes, const std::string& hash) {
-  if (parked_.size() >= config_.parked_batches_max) {
-    fail(caf::make_error(ec::unknown_credential,
-                         std::string{"too many batches under credentials not sent"}));
-    return;
-  }
   if (not_held_.count(hash) != 0) {
     refuse_unknown(batch_bytes);
     return;
   }
-  parked_.push_back(std::move(batch_bytes));
+  parked_.push_back({hash, std::move(batch_bytes)});
   ask_credential(hash);
 }
 
 void link_session::credentials_known() {
+  auto answered = asked_;
   credentials_answered();
-  for (auto& bytes : std::exchange(parked_, {}))
-    caf::anon_send(verifier(), atom::verify_v, self_, config_.number, peer_, std::move(bytes));
+  for (auto& x : std::exchange(parked_, {}))
+    if (answered.count(x.credential_hash) == 0)
+      parked_.push_back(std::move(x)); // its own is still to be asked for
+    else
+      caf::anon_send(verifier(), atom::verify_v, self_, config_.number, peer_, std::move(x.bytes));
 }
 
 void link_session::revocations(const std::vector<std::string>& lists) {

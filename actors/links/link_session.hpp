@@ -39,7 +39,6 @@ struct link_session_config {
   uint64_t authorize_ms_max = 10'000; // until the session is up
   uint64_t keepalive_ms = 30'000;     // silence before a ping; 0: none
   uint64_t idle_ms = 0;               // without traffic; 0: never torn down
-  uint64_t parked_batches_max = 8;    // waiting for a credential
   metric_queue_limits metrics;
 };
 
@@ -131,7 +130,13 @@ private:
   session_binding binding_;
   peer_identity peer_;
   std::vector<std::string> services_;
-  std::vector<std::string> parked_;
+  // Batches that wait for a credential: no more than the credit, which a relay that comes with much
+  // may use up, each request signed by itself.
+  struct parked_batch {
+    std::string credential_hash;
+    std::string bytes;
+  };
+  std::vector<parked_batch> parked_;
   std::vector<relayed_announcement> parked_relayed_;
   std::set<std::string> wanted_;   // credentials to ask the peer for
   std::set<std::string> asked_;    // asked for in the frame that has no answer yet

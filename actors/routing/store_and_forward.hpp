@@ -140,9 +140,9 @@ struct store_and_forward_state {
     bool watched = false; // has an entry in `custody_due`
     bool closing = false; // told to
     std::map<flight_key, flight> in_flight;
-    uint64_t progress_ms
-      = 0;                  // of the last custody, or when something went after nothing; boot time
-    uint64_t bytes_max = 0; // the largest under way
+    // Of the last custody, or when something went, or wanted to, after nothing; boot time
+    uint64_t progress_ms = 0;
+    uint64_t bytes_max = 0;    // the largest under way
     uint64_t confirmed_ms = 0; // when the latest that has custody was sent; boot time
     outgoing_transfers transfers;
   };
@@ -206,6 +206,7 @@ struct store_and_forward_state {
   /// False: it was certainly not sent to anybody since this node started.
   bool may_have_left(const std::string& key) const;
   /// Notes that something was sent now: its custody is waited for.
+  void await_credit(link_state& link);
   void await_custody(link_state& link);
   /// Closes links whose peers take what they are sent and never say so.
   void check_custody();

@@ -226,13 +226,15 @@ void store_and_forward_state::credit(uint64_t id, const credit_grant& x) {
   auto i = links.find(id);
   if (i == links.end())
     return;
-  i->second.credit_envelopes += x.envelopes;
-  i->second.credit_bytes += x.bytes;
-  pump_fragments(i->second);
-  bool first = i->second.credit_envelopes == x.envelopes;
-  if (!first && !std::exchange(i->second.starved, false))
+  auto& link = i->second;
+  link.credit_envelopes += x.envelopes;
+  link.credit_bytes += std::min(x.bytes, UINT64_MAX - link.credit_bytes);
+  bool starved = std::exchange(link.starved, false);
+  pump_fragments(link);
+  bool first = link.credit_envelopes == x.envelopes;
+  if (!first && !starved)
     return;
-  pump_towards(peer_identity{i->second.info.peer});
+  pump_towards(peer_identity{link.info.peer});
 }
 
 // -- custody ------------------------------------------------------------------------------------
@@ -292,6 +294,15 @@ void store_and_forward_state::await_custody(link_state& link) {
   arm();
 }
 
+/// Credit comes back with custody: without anything under way none can come. A peer that owes it,
+/// or whose grant was damaged on its way, would else hold up what waits for as long as the link
+/// lasts.
+void store_and_forward_state::await_credit(link_state& link) {
+  if (!std::exchange(link.starved, true) && link.in_flight.empty())
+    link.progress_ms = boot_ms();
+  await_custody(link);
+}
+
 void store_and_forward_state::check_custody() {
   auto now = boot_ms();
   while (!custody_due.empty() && custody_due.begin()->first <= now) {
@@ -302,7 +313,7 @@ void store_and_forward_state::check_custody() {
       continue;
     auto& link = i->second;
     link.watched = false;
-    if (link.in_flight.empty())
+    if (link.in_flight.empty() && !link.starved)
       continue;
     // A link slower than 1 KiB/s is none; a large request may take its time on one that is not.
     auto due = link.progress_ms + config.custody_ms_max + link.bytes_max;
@@ -317,10 +328,11 @@ void store_and_forward_state::check_custody() {
     }
     link.closing = true;
     counts.custody_timeouts->add();
+    std::string owed = link.in_flight.empty() ? "no credit" : "no custody";
     log::warning(
-      component, "a peer gives no custody",
+      component, "a peer gives " + owed,
       {{"link", id}, {"peer", link.info.peer.node_address}, {"in_flight", link.in_flight.size()}});
-    self->send(link.handle, atom::close_v, std::string{"timeout"}, std::string{"no custody"});
+    self->send(link.handle, atom::close_v, std::string{"timeout"}, std::move(owed));
   }
 }
 

@@ -90,7 +90,7 @@ void store_and_forward_state::transmit(const queue_ptr& q, const next_hop& next,
     }
     auto weight = large ? content->header_bytes.size() : item.bytes;
     if (link.credit_envelopes == 0 || weight > link.credit_bytes) {
-      link.starved = true;
+      await_credit(link);
       break;
     }
     order.add(*content, channel, item.in_memory, large);

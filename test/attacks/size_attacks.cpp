@@ -220,7 +220,12 @@ TEST_CASE_FIXTURE(fixture, "batches under ever new credentials that are never sh
     peer_card unknown{at.world.provisioning, attacker.address, {"jlr.com/cloud/media_server"}};
     peer.send(unknown.requests({echo_target}, {"\"attack\""}));
   }
-  ends("unknown_credential");
+  // They wait, as a relay's might, for no more than the credit, and hold up nothing else.
+  auto good = attacker.requests({echo_target}, {"\"honest\""});
+  ++signatures_max;
+  peer.send(good);
+  CHECK(peer.custody_of(good.front()->header.id) == "accepted");
+  CHECK(wait_for({&at.media_server}, [&] { return at.media_server.invoked.size() == 1; }));
 }
 
 TEST_CASE_FIXTURE(fixture, "more useless revocation lists than an honest peer has") {

@@ -334,13 +334,17 @@ TEST_CASE_FIXTURE(fixture, "more envelopes than were granted end the session") {
   CHECK(media_server.invoked.empty());
 }
 
-TEST_CASE_FIXTURE(fixture, "batches under credentials that are never sent end the session") {
+TEST_CASE_FIXTURE(fixture, "batches under credentials that are never sent hold up no other") {
   hostile_peer peer{port};
   peer.come_up(attacker);
   peer_card unknown{world.provisioning, "jlr.com/vin/666", {"jlr.com/cloud/media_server"}};
   for (int frame = 0; frame < 20; ++frame)
     peer.send(unknown.requests({echo_target}, {"0"}));
-  CHECK(peer.end().reason == "unknown_credential");
+  auto good = attacker.requests({echo_target}, {"\"good\""});
+  peer.send(good);
+  CHECK(peer.custody_of(good.front()->header.id) == "accepted");
+  CHECK(invokes("\"good\""));
+  CHECK(media_server.invoked.size() == 1);
 }
 
 TEST_CASE_FIXTURE(fixture, "another node's requests are not carried") {

@@ -482,4 +482,22 @@ TEST_CASE_FIXTURE(fixture, "what travels in fragments waits for the owner itself
   }
 }
 
+TEST_CASE_FIXTURE(fixture, "a relay brings more than a handful from who the target never met") {
+  // Each is signed by itself, and all wait for one credential that only the relay can show.
+  start_all();
+  meet(cloud, phone);
+  std::set<transaction_id> asked;
+  for (int i = 0; i < 40; ++i)
+    asked.insert(ask());
+  part(cloud, phone);
+  meet(phone, vehicle);
+  pass(5'000);
+  std::set<transaction_id> came;
+  for (auto& x : vehicle.services->invoked)
+    came.insert(x.content->header.id);
+  CHECK(came == asked);
+  CHECK(vehicle.services->invoked.size() == asked.size());
+  CHECK(linked(phone, vehicle));
+}
+
 TEST_SUITE_END();

@@ -218,6 +218,41 @@ TEST_CASE_FIXTURE(timed_fixture, "a peer that gives no custody loses its link, n
   CHECK(std::count(again.begin(), again.end(), "3") == 1);
 }
 
+TEST_CASE_FIXTURE(timed_fixture, "a peer that gives no credit loses its link, not the request") {
+  start();
+  auto over = connect(0);
+  SUBCASE("never any") {}
+  SUBCASE("too little, by damage on its way") {
+    self->send(queue, atom::credit_v, over->number, credit_grant{4'096, 1});
+  }
+  SUBCASE("more than can be counted, and then none back") {
+    self->send(queue, atom::credit_v, over->number, credit_grant{0, UINT64_MAX});
+    self->send(queue, atom::credit_v, over->number, credit_grant{0, UINT64_MAX});
+  }
+  pass(5 * minute_ms, 1'000);
+  CHECK(over->closed.empty()); // nothing waits for it
+  schedule(request(1, 4, hour_ms));
+  pass(59'000, 1'000);
+  CHECK(over->closed.empty());
+  pass(2'000, 1'000);
+  CHECK(over->closed == names{"timeout: no credit"});
+  CHECK(over->sent.empty());
+  disconnect(over);
+  CHECK(arguments(connect()->sent) == names{"1"});
+}
+
+TEST_CASE_FIXTURE(timed_fixture, "a peer whose credit comes late keeps its link") {
+  start();
+  auto over = connect(0);
+  schedule(request(1, 4, hour_ms));
+  pass(59'000, 1'000);
+  grant(over, 1);
+  CHECK(over->sent.size() == 1);
+  custody(over, over->sent);
+  pass(5 * minute_ms, 1'000);
+  CHECK(over->closed.empty());
+}
+
 TEST_CASE_FIXTURE(timed_fixture, "a peer that gives custody keeps its link") {
   start();
   auto over = connect();
