@@ -146,7 +146,9 @@ using json_rpc_actor = caf::typed_actor<
 /// node and needs no connection.
 using node_service_actor = caf::typed_actor<
   // HLD 8.19, figure 35: hands it requests; each ends in a receipt to the edge.
-  caf::reacts_to<atom::invoke, std::vector<invocation>>>;
+  caf::reacts_to<atom::invoke, std::vector<invocation>>,
+  // HLD 8.20: how a request ended that it made itself. Nobody answers.
+  caf::reacts_to<atom::outcome, outcome_notice>>;
 
 /// One session with a peer, over any kind of link. Everything it is told is a fact.
 using link_actor = caf::typed_actor<

@@ -117,9 +117,16 @@ struct session_binding {
   std::string link_kind;       // what we call the link; empty: we have no name for it
 };
 
+/// A key that a node had before, as this organization says (PROV_SVC-2).
+struct former_key {
+  std::string issuer;
+  node_uid uid{};
+};
+
 /// What a peer proved about itself (HLD 7.6).
 struct peer_identity {
   node_uid uid{};
+  std::vector<former_key> former;
   std::string node_address;
   std::string network_address;
   std::string protocol;
@@ -180,11 +187,12 @@ struct undelivered {
 
 /// HLD 9: what a provisioning service asks of this node's Authorization.
 struct certificate_call {
-  enum class action { add, remove, revoke, list };
+  enum class action { add, remove, revoke, list, replace_key_pair };
   action what = action::list;
   std::string source; // who asks
   std::string issuer; // its organization, as its credential says
-  /// add: credentials, as text; remove, revoke: ids of credentials of that organization.
+  /// add: credentials, as text; remove, revoke: ids of credentials of that organization;
+  /// replace_key_pair: credentials for the next key, none to have it made.
   std::vector<std::string> values;
 };
 

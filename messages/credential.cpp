@@ -56,6 +56,22 @@ expected<std::vector<std::string>> roles_of(json::value list) {
   return result;
 }
 
+expected<std::vector<node_uid>> former_of(json::value list, const node_uid& own) {
+  std::vector<node_uid> result;
+  if (!list)
+    return result;
+  if (!list.is_array() || list.size() == 0 || list.size() > former_keys_max)
+    return invalid("former must be a list of 1 to " + std::to_string(former_keys_max) + " uids");
+  for (auto& item : list.items()) {
+    auto text = item.as_string().value_or("");
+    auto uid = parse_node_uid(text);
+    if (!uid || to_string(*uid) != text || *uid == own)
+      return invalid("former must hold uids of other keys, 32 hex digits each");
+    result.push_back(*uid);
+  }
+  return result;
+}
+
 expected<credential_claims> claims_of(json::value x) {
   credential_claims result;
   auto issuer = x["iss"].as_string();
@@ -89,6 +105,10 @@ expected<credential_claims> claims_of(json::value x) {
       return invalid("del is a number up to " + std::to_string(delegations_max));
     result.delegations = static_cast<uint32_t>(*number);
   }
+  auto former = former_of(x["former"], key->uid());
+  if (!former)
+    return std::move(former.error());
+  result.former = std::move(*former);
   for (auto [list, name] :
        {std::pair{&result.sources, "sources"}, std::pair{&result.destinations, "destinations"},
         std::pair{&result.relay, "relay"}}) {
@@ -134,6 +154,12 @@ std::string payload_of(const credential_claims& x, const credential* parent = nu
     out.member("adm", true);
   if (x.delegations != 0)
     out.member("del", uint64_t{x.delegations});
+  if (!x.former.empty()) {
+    std::vector<std::string> uids;
+    for (auto& uid : x.former)
+      uids.push_back(to_string(uid));
+    write_list(out, "former", uids);
+  }
   if (parent)
     out.member("par", crypto::base64url(parent->hash));
   out.end_object();
@@ -323,6 +349,8 @@ caf::error check_narrowed(const credential& x, const credential& parent) {
     return invalid("iss is not that of " + parent.id);
   if (x.administrator)
     return invalid("adm is never delegated");
+  if (!x.former.empty())
+    return invalid("only an organization says which keys a node had before");
   if (x.not_before_s < parent.not_before_s || x.expires_s > parent.expires_s)
     return invalid("its time is not within that of " + parent.id);
   using lists = std::pair<const std::vector<std::string>*, const std::vector<std::string>*>;

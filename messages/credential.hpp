@@ -30,6 +30,7 @@ inline constexpr uint64_t credential_validity_days_max = 3'660;
 inline constexpr size_t credential_patterns_max = 256;
 /// How often in a row a credential may be delegated.
 inline constexpr uint32_t delegations_max = 3;
+inline constexpr size_t former_keys_max = 8;
 /// Of a whole chain.
 inline constexpr size_t credential_bytes_max = size_t{16} << 10;
 
@@ -54,6 +55,9 @@ struct credential_claims {
   bool administrator = false;                    // adm: may reach reserved levels
   std::optional<std::vector<std::string>> users; // usr: roles it asks for; absent: all, and nobody
   uint32_t delegations = 0; // del: how often in a row it may be delegated, at most 3
+  /// former: keys its holder had before (PROV_SVC-2), at most 8; only its organization may say so.
+  /// What they signed under a credential of the same issuer may come from this holder.
+  std::vector<node_uid> former;
 };
 
 struct credential : credential_claims {

@@ -53,6 +53,11 @@ size_t credential_cache::size() const {
   return entries_.size();
 }
 
+bool rights::is_own(const node_uid& x) const {
+  return (own_key && x == own_key.uid())
+         || std::find(former_keys.begin(), former_keys.end(), x) != former_keys.end();
+}
+
 bool rights::revoked(const credential& x) const {
   if (revocations && is_revoked(x, *revocations))
     return true;
@@ -214,7 +219,9 @@ caf::error
 rights::check_remote(const request_header& x, uint64_t signed_at_ms, uint64_t now_ms) const {
   if (auto err = check_sender(x, signed_at_ms, now_ms); err || x.is_reply())
     return err;
-  if (!x.target_uid.empty() && x.target_uid != crypto::view(own_key.uid()))
+  auto names = [&](const node_uid& uid) { return x.target_uid == crypto::view(uid); };
+  if (!x.target_uid.empty() && !names(own_key.uid())
+      && std::none_of(former_keys.begin(), former_keys.end(), names))
     return caf::make_error(ec::unauthorized, std::string{"meant for another node"});
   if (!is_below(x.target, node_address) || !may_receive(x.target, now_ms))
     return caf::make_error(ec::unknown_target, x.target + " is not on this node");

@@ -67,6 +67,7 @@ struct chosen_right {
 
 struct rights {
   crypto::public_key own_key;
+  std::vector<node_uid> former_keys; // uids of keys this node had before (PROV_SVC-2)
   std::string node_address;
   std::vector<credential_ptr> own; // newest first
   trust_anchors anchors;
@@ -84,6 +85,9 @@ struct rights {
 
   /// HLD 3.2.6: what programs and users may. Null: no rule.
   std::shared_ptr<const access_policy> policy;
+
+  /// This node, by its key or by one it had before.
+  bool is_own(const node_uid& x) const;
 
   /// HLD 9.5: its issuer has taken the credential back, or one that it was derived from.
   bool revoked(const credential& x) const;

@@ -70,6 +70,8 @@ std::vector<relay_way> routing_table::ways_to(std::string_view target) const {
 
 route routing_table::resolve_node(const node_uid& uid, std::string_view target) const {
   auto i = nodes_by_uid.find(uid);
+  if (auto next = successors.find(uid); i == nodes_by_uid.end() && next != successors.end())
+    i = nodes_by_uid.find(next->second);
   if (i == nodes_by_uid.end())
     return resolve(target);
   route result;

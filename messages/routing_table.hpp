@@ -21,6 +21,7 @@ namespace rvi {
 /// A node seen before or provisioned (HLD 7.3: it is remembered with what it had).
 struct known_node {
   node_uid uid{};
+  std::vector<node_uid> former; // of keys it had before at this address, as its organization says
   std::string address;
   std::vector<std::string> network_addresses;
   uint64_t link = 0; // 0: not connected now
@@ -67,6 +68,7 @@ struct routing_table {
   shared_map<std::string, local_service> local;  // by full name without type
   shared_map<std::string, known_node_ptr> nodes; // by node address
   shared_map<node_uid, known_node_ptr> nodes_by_uid;
+  shared_map<node_uid, node_uid> successors; // from former keys of nodes to the present one
   std::vector<provisioned_address> provisioned;
   shared_map<node_uid, known_node_ptr> relays; // the nodes that may carry for others
   /// By service: who carries for it, best first.

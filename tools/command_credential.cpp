@@ -176,6 +176,7 @@ void add_credential_command(CLI::App& app, command& chosen) {
   add_credential_inspection(*sub, chosen);
   add_credential_revocation(*sub, chosen);
   add_credential_bundles(*sub, chosen);
+  add_credential_renewal(*sub, chosen);
 }
 
 } // namespace rvi

@@ -49,10 +49,6 @@ struct draft_list {
   size_t added = 0;
 };
 
-caf::error in_file(const std::string& path, const caf::error& x) {
-  return caf::make_error(code_of(x), path + ": " + detail_of(x));
-}
-
 expected<node_uid> parse_node_uid(const std::string& text) {
   node_uid result{};
   auto bytes = crypto::unhex(text);
@@ -66,25 +62,8 @@ expected<node_uid> parse_node_uid(const std::string& text) {
 
 /// A list in force, the next in order.
 caf::error read_former(const std::string& path, draft_list& out) {
-  auto text = read_text(path);
-  if (!text)
-    return std::move(text.error());
-  auto former = parse_revocation_list(trimmed_end(std::move(*text)));
-  if (!former)
-    return in_file(path, former.error());
-  auto& x = **former;
-  if (x.issuer != out.claims.issuer)
-    return caf::make_error(ec::unknown_issuer,
-                           path + ": a list of " + x.issuer + ", not of " + out.claims.issuer);
-  if (auto error = verify_revocation_list(x, out.anchors))
-    return in_file(path, error);
-  auto sum = apply_revocation_list(out.former.get(), x);
-  if (code_of(sum.error()) == ec::not_found)
-    return caf::make_error(ec::bad_request, path + ": adds to list " + std::to_string(x.base)
-                                              + ", which must be given before it");
-  if (!sum)
-    return in_file(path, sum.error());
-  out.former = std::move(*sum);
+  if (auto error = follow_list(path, out.claims.issuer, out.anchors, out.former))
+    return error;
   out.claims.version = out.former->version;
   return {};
 }

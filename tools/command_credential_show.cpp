@@ -56,6 +56,13 @@ std::string validity_text(const credential& x, uint64_t now_s) {
   return show_duration(x.expires_s - now_s) + " left";
 }
 
+std::vector<std::string> former_keys(const credential& x) {
+  std::vector<std::string> result;
+  for (auto& uid : x.former)
+    result.push_back(to_string(uid));
+  return result;
+}
+
 void write_content(json::writer& out, const credential& x) {
   out.member("id", x.id)
     .member("issuer", x.issuer)
@@ -78,6 +85,8 @@ void write_content(json::writer& out, const credential& x) {
   write_list(out, "relay", x.relay);
   if (x.users)
     write_list(out, "roles", *x.users);
+  if (!x.former.empty())
+    write_list(out, "former", former_keys(x));
 }
 
 void print_content(const credential& x, uint64_t now_s) {
@@ -94,6 +103,8 @@ void print_content(const credential& x, uint64_t now_s) {
     print_line("relay         " + list_of(x.relay));
   if (x.users)
     print_line("roles         " + list_of(*x.users));
+  if (!x.former.empty())
+    print_line("former keys   " + list_of(former_keys(x)));
   print_line("administrator " + std::string{x.administrator ? "yes" : "no"});
   if (x.delegations != 0)
     print_line("may be delegated " + std::to_string(x.delegations)

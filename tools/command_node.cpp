@@ -14,12 +14,15 @@
 #include <csignal>
 #include <cstdio>
 #include <ctime>
+#include <unistd.h>
 
 namespace rvi {
 
 namespace {
 
 constexpr const char* component = "node";
+/// The node's own word to itself: another key has taken over.
+constexpr int restart_signal = SIGUSR1;
 
 int fail(const caf::error& err) {
   std::fprintf(stderr, "rvi node: %s\n", describe(err).c_str());
@@ -30,7 +33,7 @@ int fail(const caf::error& err) {
 sigset_t node_signals() {
   sigset_t result;
   sigemptyset(&result);
-  for (int x : {SIGTERM, SIGINT, SIGHUP})
+  for (int x : {SIGTERM, SIGINT, SIGHUP, restart_signal})
     sigaddset(&result, x);
   return result;
 }
@@ -49,23 +52,37 @@ void reload(node& x, const std::string& config_path) {
     log::info(component, "reloaded");
 }
 
+/// This process with the same arguments: who watches it keeps its process number.
+int start_anew(const std::string& config_path) {
+  log::info(component, "starting anew");
+  ::close_range(3, ~0U, 0); // whatever the libraries left open
+  ::execl("/proc/self/exe", "rvi", "node", "--config", config_path.c_str(), nullptr);
+  return fail(caf::make_error(ec::io_failed, std::string{"cannot start anew; start the node"}));
+}
+
 /// Waits for a signal, looking now and then whether the tree still stands.
 int serve(node& x, const std::string& config_path, const sigset_t& signals) {
+  bool anew = false;
   for (;;) {
     timespec patience{1, 0};
     int signal = sigtimedwait(&signals, nullptr, &patience);
+    if (signal < 0 && anew) // a second after: what told of it has left
+      break;
     if (signal == SIGHUP)
       reload(x, config_path);
-    else if (signal == SIGTERM || signal == SIGINT)
+    else if (signal == restart_signal)
+      anew = true;
+    else if (signal == SIGTERM || signal == SIGINT) {
+      anew = false;
       break;
-    else if (!x.running())
+    } else if (!x.running())
       return fail(caf::make_error(ec::internal, std::string{"components failed too often"}));
   }
   log::info(component, "stopping");
   x.stop();
   log::info(component, "stopped");
   audit::record("stopped");
-  return 0;
+  return anew ? start_anew(config_path) : 0;
 }
 
 } // namespace
@@ -91,6 +108,7 @@ int run_node(const std::string& config_path, bool dump_config) {
     if (auto err = audit::open({resolve_path(config, config.audit_file), config.audit_bytes_max,
                                 config.audit_files_max}))
       return fail(err);
+  (*env)->keys.restart = [] { ::kill(::getpid(), restart_signal); };
   node_system_config system_config;
   caf::actor_system system{system_config};
   auto x = node::start(system, *env);

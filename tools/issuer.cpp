@@ -28,4 +28,32 @@ expected<trust_anchors> read_anchors(const std::vector<std::string>& paths) {
   return result;
 }
 
+caf::error in_file(const std::string& path, const caf::error& x) {
+  return caf::make_error(code_of(x), path + ": " + detail_of(x));
+}
+
+caf::error follow_list(const std::string& path, const std::string& issuer,
+                       const trust_anchors& anchors, revocation_set_ptr& former) {
+  auto text = read_text(path);
+  if (!text)
+    return std::move(text.error());
+  auto list = parse_revocation_list(trimmed_end(std::move(*text)));
+  if (!list)
+    return in_file(path, list.error());
+  auto& x = **list;
+  if (x.issuer != issuer)
+    return caf::make_error(ec::unknown_issuer,
+                           path + ": a list of " + x.issuer + ", not of " + issuer);
+  if (auto error = verify_revocation_list(x, anchors))
+    return in_file(path, error);
+  auto sum = apply_revocation_list(former.get(), x);
+  if (code_of(sum.error()) == ec::not_found)
+    return caf::make_error(ec::bad_request, path + ": adds to list " + std::to_string(x.base)
+                                              + ", which must be given before it");
+  if (!sum)
+    return in_file(path, sum.error());
+  former = std::move(*sum);
+  return {};
+}
+
 } // namespace rvi

@@ -16,7 +16,8 @@ namespace {
 
 constexpr uint64_t day_s = 86'400;
 
-/// RFC 4122 version 4.
+} // namespace
+
 std::string random_uuid() {
   auto bytes = crypto::random_bytes(16);
   bytes[6] = char((uint8_t(bytes[6]) & 0x0f) | 0x40);
@@ -26,8 +27,6 @@ std::string random_uuid() {
     result.insert(i, "-");
   return result;
 }
-
-} // namespace
 
 void issuing_options::add_to(CLI::App& app) {
   app.add_option("--node", node, "the node's public key, node.pub; - reads standard input")

@@ -14,6 +14,9 @@
 
 namespace rvi {
 
+/// A new credential's id: RFC 4122 version 4.
+std::string random_uuid();
+
 struct issuing_options {
   std::string node;
   std::vector<std::string> sources;

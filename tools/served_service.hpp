@@ -25,8 +25,8 @@ struct serve_config {
   std::vector<std::string> methods;
   bool idempotent = false;
   std::string durability_min = "full"; // none: also what is kept in memory only
-  uint64_t requests_max = 0; // then it ends; 0: never
-  bool json = false;         // one JSON document a line instead of text
+  uint64_t requests_max = 0;           // then it ends; 0: never
+  bool json = false;                   // one JSON document a line instead of text
 };
 
 class served_service {

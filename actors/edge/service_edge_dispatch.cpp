@@ -110,6 +110,7 @@ void service_edge_state::deliver_outcomes(std::vector<outcome_notice> notices) {
       log::info(component, "a request of the node itself has ended",
                 {{"id", to_string(x.id)}, {"source", x.requesting_service}, {"status", x.status}});
       taken.push_back({x.id, true, receipt::status::taken, false, {}});
+      self->send(held->second.inside, atom::outcome_v, std::move(x));
     } else {
       nobody.ids.push_back(x.id);
     }

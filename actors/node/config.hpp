@@ -57,6 +57,7 @@ struct node_config {
   // [trust]
   std::vector<std::string> anchors; // files
   uint64_t clock_skew_ms = 0;
+  std::string renewal; // name of the service that renews credentials; empty: none
 
   // [api]
   std::string api_address; // empty: no TCP

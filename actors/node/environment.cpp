@@ -2,6 +2,7 @@
 
 #include "actors/node/environment.hpp"
 
+#include "actors/node/key_files.hpp"
 #include "actors/storage/lmdb_disk.hpp"
 #include "runtime/lmdb/lmdb.hpp"
 #include "runtime/observe/log.hpp"
@@ -142,6 +143,10 @@ load_rights(const node_config& config, const crypto::public_key& key,
             std::shared_ptr<credential_cache> known, const std::vector<std::string>& bundles) {
   auto result = std::make_shared<rights>();
   result->own_key = key;
+  auto former = load_former_keys(resolve_path(config, config.key_file));
+  if (!former)
+    return std::move(former.error());
+  result->former_keys = std::move(*former);
   result->node_address = config.name;
   result->limits.clock_skew_ms = config.clock_skew_ms;
   result->known = std::move(known);
@@ -173,6 +178,10 @@ load_rights(const node_config& config, const crypto::public_key& key,
     }
     if (err)
       return caf::make_error(ec::config_invalid, path + ": " + describe(err));
+    if ((*credential)->key.uid() != key.uid() && result->is_own((*credential)->key.uid())) {
+      result->known->add(*credential); // of a key before this one, which may have signed what waits
+      continue;
+    }
     if ((*credential)->key.spki() != key.spki())
       return caf::make_error(ec::config_invalid,
                              path + ": was issued for another key than this node's");
@@ -193,12 +202,15 @@ expected<node_environment_ptr> prepare_environment(const node_config& config) {
   if (!key)
     return std::move(key.error());
   result->key = *key;
+  result->keys = replaceable_key(resolve_path(config, config.key_file), key->public_part());
   auto known = std::make_shared<credential_cache>(known_credentials_max);
   auto own = load_rights(config, key->public_part(), known, {});
   if (!own)
     return std::move(own.error());
   if ((*own)->own.empty())
-    log::warning(component, "no credential: this node can neither send nor receive",
+    log::warning(component,
+                 "no credential in files: unless one was provisioned, this node can neither send "
+                 "nor receive",
                  {{"directory", resolve_path(config, config.credentials_directory)}});
   result->source = [config, public_key = key->public_part(), known](auto& bundles) {
     return load_rights(config, public_key, known, bundles);

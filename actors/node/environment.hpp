@@ -40,6 +40,7 @@ struct node_environment {
   std::shared_ptr<node_context> context;
   crypto::private_key key;
   rights_source source;
+  key_replacement keys;
   std::vector<access_token> api_tokens; // none: no TCP
   std::shared_ptr<durable_disk> disk;
   memory_requests_ptr memory_requests; // made by the first store and forward of a start

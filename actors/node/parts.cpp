@@ -82,6 +82,7 @@ child_spec authorization(node_environment_ptr env) {
             x.signer = get<signer_actor>(earlier, "signer");
             x.algorithm = env->key.public_part().algorithm();
             x.source = env->source;
+            x.keys = env->keys;
             return plain(self->system().spawn(rvi::authorization, std::move(x)));
           }};
 }
@@ -201,6 +202,7 @@ child_spec provisioning(node_environment_ptr env) {
             x.node = env->context;
             x.authorization = get<authorization_actor>(earlier, "authorization");
             x.service_edge = get<service_edge_actor>(earlier, "service-edge");
+            x.renewal = env->config.renewal;
             return plain(self->system().spawn(rvi::provisioning, std::move(x)));
           }};
 }

@@ -28,6 +28,13 @@ bool asks_the_same(const request_header& a, const request_header& b) {
 
 } // namespace
 
+bool speaks_for(const peer_identity& peer, const credential& x) {
+  auto uid = x.key.uid();
+  return uid == peer.uid || std::any_of(peer.former.begin(), peer.former.end(), [&](auto& key) {
+           return key.uid == uid && key.issuer == x.issuer;
+         });
+}
+
 credential_ptr signer_of(const rights& own, const std::string& hash, const peer_identity& peer) {
   auto known = own.find_known(hash);
   // A revoked one of the peer itself ends its session; what another signed is refused item by item.
@@ -45,8 +52,7 @@ caf::error arrival_check::operator()(const envelope& x) {
     judged = err ? nullptr : &x.header;
     return err;
   }
-  auto uid = own.own_key.uid();
-  if (x.header.id.origin == uid && !x.header.is_reply())
+  if (own.is_own(x.header.id.origin) && !x.header.is_reply())
     return loop();
   return own.check_carried(x.header, x.root->signed_at_ms, now_ms);
 }
@@ -57,9 +63,9 @@ caf::error arrival_check::check_way(const envelope& x) const {
   if (x.route.empty() || x.route.back() != peer.uid || x.hops != x.route.size())
     return caf::make_error(ec::unauthorized,
                            std::string{"a route that does not end with the relay"});
-  auto uid = own.own_key.uid();
-  if (x.hops > relay_hops_max || std::find(x.route.begin(), x.route.end(), uid) != x.route.end()
-      || (x.hops == relay_hops_max && goes_on(x)))
+  bool was_here
+    = std::any_of(x.route.begin(), x.route.end(), [&](auto& uid) { return own.is_own(uid); });
+  if (x.hops > relay_hops_max || was_here || (x.hops == relay_hops_max && goes_on(x)))
     return loop();
   if (x.age_ms >= lifetime_of(x.header))
     return caf::make_error(ec::timeout, std::string{"its time was up on the way"});
@@ -67,20 +73,24 @@ caf::error arrival_check::check_way(const envelope& x) const {
 }
 
 bool arrival_check::goes_on(const envelope& x) const {
-  return x.header.is_reply() ? x.header.id.origin != own.own_key.uid()
+  return x.header.is_reply() ? !own.is_own(x.header.id.origin)
                              : !is_below(x.header.target, own.node_address);
 }
 
 envelope_ptr
 arrival_check::arrived(const envelope_ptr& x, const std::vector<std::string>* path) const {
   bool on = path && goes_on(*x);
-  if (!relayed && !on && x->route.empty() && x->hops == 0 && x->age_ms == 0)
+  // Its sender has another key by now: what answers it goes to who brought it.
+  bool followed = !relayed && !x->header.is_reply() && x->header.id.origin != peer.uid;
+  if (!relayed && !followed && !on && x->route.empty() && x->hops == 0 && x->age_ms == 0)
     return x;
   auto result = std::make_shared<envelope>(*x);
   result->received_ms = now_ms;
   if (!relayed) { // who signed it brought it: there was no way before
-    result->hops = 0;
+    result->hops = followed ? 1 : 0;
     result->route.clear();
+    if (followed)
+      result->route.push_back(peer.uid);
   }
   if (on)
     result->proof.path = *path;

@@ -16,6 +16,10 @@ namespace rvi {
 /// How many relays may lie between the origin and the target.
 inline constexpr size_t relay_hops_max = 8;
 
+/// True if what this credential's holder signed is the peer's own: by its key, or by one that its
+/// organization says it had before.
+bool speaks_for(const peer_identity& peer, const credential& x);
+
 /// The credential with this hash, which signed what `peer` brought; null: the peer is to be asked.
 credential_ptr signer_of(const rights& own, const std::string& hash, const peer_identity& peer);
 

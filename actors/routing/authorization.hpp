@@ -41,12 +41,23 @@ inline constexpr std::string_view revocation_prefix = "revocation/";
 using rights_source
   = std::function<expected<std::shared_ptr<rights>>(const std::vector<std::string>& bundles)>;
 
+/// How this node gets another key (PROV_SVC-2). Nothing set: its key cannot be replaced.
+struct key_replacement {
+  /// The next key, made and durable; the same one until it has taken over.
+  std::function<expected<crypto::private_key>()> next;
+  /// From the next start on it is the node's key, durably, and the one before a former one.
+  std::function<caf::error()> take_over;
+  /// Starts the node anew, once what is under way has had a moment to leave.
+  std::function<void()> restart;
+};
+
 struct authorization_config {
   node_context_ptr node;
   store_actor store;
   signer_actor signer;
   crypto::algorithm algorithm = crypto::algorithm::ed25519;
   rights_source source;
+  key_replacement keys;
   size_t frame_bytes_max = 1 << 20;
   size_t useless_lists_max = 1'024;                  // not newer, from one session
   size_t waiting_lists_bytes_max = size_t{32} << 20; // from peers, not judged yet
@@ -186,6 +197,13 @@ struct authorization_state {
   caf::result<std::string> delete_certificates(const certificate_call& x);
   caf::result<std::string> revoke_certificates(const certificate_call& x);
   std::string list_certificates() const;
+  // -- another key pair (PROV_SVC-2) --------------------------------------------------------------
+  caf::result<std::string> replace_key_pair(const certificate_call& x);
+  /// The next key's public part, signed by both.
+  caf::result<std::string> show_next_key(const crypto::private_key& next);
+  /// Credentials for the next key that let it take over; `bad_request` if they do not.
+  expected<std::vector<credential_ptr>>
+  check_for_next_key(const std::vector<std::string>& texts, const crypto::public_key& next) const;
   /// `changed`: this node's credentials are others, and its sessions begin anew in a moment.
   enum class what_peers_saw { changed, stays };
   /// Does the step; then `change` is done to what is remembered of it here, the rights follow, and
@@ -195,6 +213,8 @@ struct authorization_state {
   /// Adds or deletes these, as `by` asked.
   caf::result<std::string>
   change_own(const std::vector<credential_ptr>& xs, bool deleted, const std::string& by);
+  /// What has ended makes room for what comes.
+  void drop_ended_provisioned();
   /// Adds to the rights of the node's files what was provisioned.
   void add_provisioned(rights& x) const;
   void renew_sessions();

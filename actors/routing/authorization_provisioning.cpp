@@ -73,6 +73,14 @@ void authorization_state::take_provisioned(
     }
     auto x = value.empty() ? expected<credential_ptr>{caf::make_error(ec::malformed)}
                            : parse_credential(std::string_view{value}.substr(1));
+    if (x && (*x)->key.spki() != rights->own_key.spki() && rights->is_own((*x)->key.uid())) {
+      // Of a key before this one. It is known like those of others; deleted it stays so.
+      if (value.front() == '-' && (*x)->expires_s * 1'000 > config.node->time->wall_ms())
+        blocked_here.insert((*x)->revocation);
+      else
+        over.push_back(key);
+      continue;
+    }
     auto err = x ? verify_credential(**x, rights->anchors) : std::move(x.error());
     if (!err && (*x)->key.spki() != rights->own_key.spki())
       err = caf::make_error(ec::unauthorized, "it was issued for another key than this node's");
@@ -119,6 +127,8 @@ caf::result<std::string> authorization_state::provision(const certificate_call& 
       return revoke_certificates(x);
     case certificate_call::action::list:
       return list_certificates();
+    case certificate_call::action::replace_key_pair:
+      return replace_key_pair(x);
   }
   return caf::make_error(ec::internal);
 }
@@ -170,8 +180,28 @@ caf::result<std::string> authorization_state::change_own(const std::vector<crede
                           what_peers_saw::changed);
 }
 
+void authorization_state::drop_ended_provisioned() {
+  auto now = config.node->time->wall_ms();
+  std::set<std::string> hashes;
+  std::vector<std::string> keys;
+  for (auto& [hash, mine] : own_provisioned)
+    if (code_of(check_validity(*mine.content, now)) == ec::credential_expired) {
+      hashes.insert(hash);
+      keys.push_back(own_key(hash));
+    }
+  if (hashes.empty())
+    return;
+  std::erase_if(own_provisioned, [&](auto& mine) { return hashes.contains(mine.first); });
+  self->request(config.store, caf::infinite, atom::defer_v, erasing(std::move(keys)))
+    .then([](atom::committed) {});
+  change_rights([&](rights& x) {
+    std::erase_if(x.own, [&](auto& mine) { return hashes.contains(mine->hash); });
+  });
+}
+
 /// HLD 9.3: whoever brings it, what counts is who signed it and for which key.
 caf::result<std::string> authorization_state::add_certificates(const certificate_call& x) {
+  drop_ended_provisioned();
   auto rights = config.node->rights->load();
   std::vector<credential_ptr> fresh;
   for (auto& text : x.values) {

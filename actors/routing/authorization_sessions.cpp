@@ -130,6 +130,8 @@ check_authorize(const rights& own, const session_binding& binding, std::string_v
                              credential->destinations.end());
     peer.relay.insert(peer.relay.end(), credential->relay.begin(), credential->relay.end());
     peer.expires_ms = std::max(peer.expires_ms, credential->expires_s * 1'000);
+    for (auto& uid : credential->former)
+      peer.former.push_back({credential->issuer, uid});
   }
   if (own.grants)
     for (auto& [hash, grant] : own.grants->given)

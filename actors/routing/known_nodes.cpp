@@ -38,6 +38,8 @@ std::string encode_known_node(const known_node& x) {
     y.add_services(service);
   for (auto& hash : x.credential_hashes)
     y.add_credential_hashes(hash);
+  for (auto& uid : x.former)
+    y.add_former(std::string{crypto::view(uid)});
   return y.SerializeAsString();
 }
 
@@ -47,7 +49,15 @@ expected<known_node> decode_known_node(std::string_view uid, std::string_view va
   if (uid.size() != result.uid.size() || !y.ParseFromArray(value.data(), int(value.size()))
       || y.address().empty())
     return caf::make_error(ec::malformed, std::string{"a damaged record of a node"});
-  std::copy(uid.begin(), uid.end(), reinterpret_cast<char*>(result.uid.data()));
+  auto uid_of = [](std::string_view bytes) {
+    node_uid read{};
+    std::copy_n(bytes.begin(), read.size(), reinterpret_cast<char*>(read.data()));
+    return read;
+  };
+  result.uid = uid_of(uid);
+  for (auto& former : y.former())
+    if (former.size() == result.uid.size())
+      result.former.push_back(uid_of(former));
   result.address = y.address();
   result.network_addresses = {y.network_addresses().begin(), y.network_addresses().end()};
   result.last_seen_ms = y.last_seen_ms();

@@ -25,6 +25,19 @@ std::string_view literal_part(std::string_view pattern) {
   return rest.substr(0, std::min(wild, rest.size()));
 }
 
+/// One that comes back with another key is the same node if its organization says so, and this is
+/// where it was: nobody else can have the replies to what it asked for.
+void take_identity(known_node& node, const peer_identity& peer) {
+  if (node.uid == peer.uid)
+    return;
+  auto had = std::exchange(node.former, {});
+  had.push_back(node.uid);
+  for (auto& key : peer.former)
+    if (std::find(had.begin(), had.end(), key.uid) != had.end())
+      node.former.push_back(key.uid);
+  node.uid = peer.uid;
+}
+
 } // namespace
 
 bool may_see(const std::vector<std::string>& destinations, const std::string& service) {
@@ -171,7 +184,7 @@ void service_discovery_state::take_announcement(const link_actor& link, const pe
     names.push_back(service);
   remote[peer.node_address] = std::move(services);
   change_node(peer.node_address, [&](known_node& node) {
-    node.uid = peer.uid;
+    take_identity(node, peer);
     node.services = names;
   });
   self->send(link, atom::available_v, std::move(names));
@@ -179,6 +192,18 @@ void service_discovery_state::take_announcement(const link_actor& link, const pe
     relay_change(changed, false);
   else
     news[peer.uid] = std::move(changed);
+}
+
+void service_discovery_state::follow_keys(const known_node* before, const known_node& now) {
+  static const std::vector<node_uid> none;
+  auto& had = before ? before->former : none;
+  if (had == now.former && (had.empty() || before->uid == now.uid))
+    return;
+  for (auto& uid : had)
+    if (table.successors.contains(uid))
+      table.successors.erase(uid);
+  for (auto& uid : now.former)
+    table.successors.set(uid, now.uid);
 }
 
 void service_discovery_state::change_node(const std::string& address,
@@ -200,6 +225,7 @@ void service_discovery_state::change_node(const std::string& address,
   else if (table.relays.contains(next->uid))
     table.relays.erase(next->uid);
   table.nodes.set(address, next);
+  follow_keys(before.get(), *next);
   if (before)
     away.erase({before->last_seen_ms, address});
   if (next->link == 0)
@@ -247,7 +273,7 @@ void service_discovery_state::link_up(link_actor handle, link_info info) {
   links_by_actor[handle->id()] = info.link;
   self->monitor(handle);
   change_node(info.peer.node_address, [&](known_node& node) {
-    node.uid = info.peer.uid;
+    take_identity(node, info.peer);
     node.link = info.link;
     node.relay = info.peer.relay;
     node.link_kind = info.kind;

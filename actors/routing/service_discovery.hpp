@@ -73,6 +73,8 @@ struct service_discovery_state {
   void link_up(link_actor handle, link_info info);
   void link_down(uint64_t link);
   void change_node(const std::string& address, const std::function<void(known_node&)>& change);
+  /// Keeps the table of former keys in step with this node's record.
+  void follow_keys(const known_node* before, const known_node& now);
   /// Who asks for the node by its uid is led to this address.
   bool holds_uid(const node_uid& uid, const std::string& address) const;
   void publish();

@@ -65,6 +65,7 @@ void service_discovery_state::take_remembered(std::vector<known_node> nodes) {
     away.emplace(node->last_seen_ms, node->address);
     table.nodes_by_uid.set(node->uid, node);
     table.nodes.set(node->address, node);
+    follow_keys(nullptr, *node);
   }
   if (!forgotten.empty())
     write(nullptr, std::move(forgotten));
@@ -114,6 +115,7 @@ void service_discovery_state::forget_oldest() {
     auto node = table.nodes.at(address);
     if (holds_uid(node->uid, address)) {
       table.nodes_by_uid.erase(node->uid);
+      follow_keys(node.get(), {});
       forgotten.push_back(node->uid);
     }
     table.nodes.erase(address);

@@ -158,10 +158,12 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
 caf::result<std::vector<caf::error>> store_and_forward_state::reply(batch x) {
   auto promise = self->make_response_promise<std::vector<caf::error>>();
   when_ready([this, promise, x = std::move(x)]() mutable {
+    auto rights = config.node->rights->load();
     auto errors = std::make_shared<std::vector<caf::error>>(x.size());
     auto entries = std::make_shared<std::vector<entry>>();
     for (size_t i = 0; i < x.size(); ++i) {
-      bool local = x[i]->header.id.origin == config.node->uid;
+      auto& origin = x[i]->header.id.origin;
+      bool local = origin == config.node->uid || rights->is_own(origin);
       auto q = local ? queue_for(x[i]->header.target) : reply_queue_for(x[i]->header);
       entries->push_back({i, x[i], q, reference(q), next_seq++, local, false});
     }

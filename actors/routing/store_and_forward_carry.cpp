@@ -100,13 +100,15 @@ bool new_here(const cargo& x) {
 } // namespace
 
 batch store_and_forward_state::take_carried(const link_actor& link, batch x) {
+  auto rights = config.node->rights->load();
   batch own;
   batch requests;
   batch replies;
   for (auto& content : x) {
     auto& header = content->header;
     if (header.is_reply())
-      (header.id.origin == config.node->uid ? own : replies).push_back(std::move(content));
+      (header.id.origin == config.node->uid || rights->is_own(header.id.origin) ? own : replies)
+        .push_back(std::move(content));
     else
       (is_below(header.target, config.node->node_address) ? own : requests)
         .push_back(std::move(content));

@@ -230,7 +230,7 @@ void store_and_forward_state::refuse_revoked_transfers() {
     std::vector<flight_key> fallen;
     for (auto& [key, x] : link.transfers.open()) {
       auto credential = rights->find_known(x.content->header.credential_hash);
-      if (x.sent < x.length && credential && credential->key.uid() == config.node->uid
+      if (x.sent < x.length && credential && rights->is_own(credential->key.uid())
           && rights->revoked(*credential))
         fallen.push_back(key);
     }

@@ -37,7 +37,7 @@ void store_and_forward_state::refuse_revoked(const queue_ptr& q) {
   for (auto i = q->loaded.begin(); i != q->loaded.end();) {
     auto& content = i->second.content;
     auto credential = content ? rights->find_known(content->header.credential_hash) : nullptr;
-    if (!credential || credential->key.uid() != config.node->uid || !rights->revoked(*credential)) {
+    if (!credential || !rights->is_own(credential->key.uid()) || !rights->revoked(*credential)) {
       ++i;
       continue;
     }

@@ -50,7 +50,7 @@ void verifier_state::verify(const link_actor& link, uint64_t number, const peer_
     self->send(link, atom::verify_v, std::move(bytes), decoded->root->credential_hash);
     return;
   }
-  arrival_check check{*rights, peer, credential->key.uid() != peer.uid, now};
+  arrival_check check{*rights, peer, !speaks_for(peer, *credential), now};
   batch good;
   std::vector<size_t> indices; // of the good ones
   for (size_t i = 0; i < decoded->items.size(); ++i) {

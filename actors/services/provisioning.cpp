@@ -50,6 +50,13 @@ json::value given_in(const json::document& x) {
 
 } // namespace
 
+void provisioning_state::open() {
+  // The credential that lets it have its names may be one that was provisioned.
+  self->request(config.authorization, caf::infinite, atom::read_v)
+    .then([this](atom::done) { attach([this] { renew(); }); },
+          [this](const caf::error& err) { self->quit(err); });
+}
+
 void provisioning_state::attach(std::function<void()> done) {
   attach(provisioning_level, [this, done] { attach(grants_level, done); });
 }
@@ -89,6 +96,11 @@ void provisioning_state::take(const envelope_ptr& request) {
       member = "revocation_list";
   } else if (method == "migrate_root_key") {
     member = "bundle";
+  } else if (method == "replace_key_pair") {
+    call.what = certificate_call::action::replace_key_pair;
+    if (!given["certificate"])
+      return ask(request, std::move(call));
+    member = "certificate";
   } else if (method == "get_certificates") {
     return ask(request, std::move(call));
   } else {
@@ -176,7 +188,7 @@ provisioning(provisioning_actor::stateful_pointer<provisioning_state> self,
              provisioning_config config) {
   auto& st = self->state;
   st.config = std::move(config);
-  st.attach([] {});
+  st.open();
   return {
     [&st](atom::invoke, const std::vector<invocation>& xs) {
       for (auto& x : xs)
@@ -184,8 +196,16 @@ provisioning(provisioning_actor::stateful_pointer<provisioning_state> self,
     },
     [&st](atom::reload) -> caf::result<atom::done> {
       auto promise = st.self->make_response_promise<atom::done>();
-      st.attach([promise]() mutable { promise.deliver(atom::done_v); });
+      st.attach([&st, promise]() mutable {
+        st.renew();
+        promise.deliver(atom::done_v);
+      });
       return promise;
+    },
+    [&st](atom::outcome, const outcome_notice& x) { st.renewed(x); },
+    [&st](atom::tick) {
+      st.timer.fired();
+      st.renew();
     },
   };
 }

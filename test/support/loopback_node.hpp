@@ -135,8 +135,11 @@ public:
   std::vector<rvi::provisioned_address> routes;
   std::string infix = "services";
   std::string anchor; // empty: that of the world's provisioning
+  std::vector<rvi::node_uid> former_keys; // as the file beside the key names them
+  rvi::key_replacement keys;              // nothing: the key cannot be replaced
   bool answers_dials = true;
   bool provisioned = false;       // takes provisioning, if its credential says so
+  std::string renewal;            // the service that renews its credentials
   uint64_t keepalive_ms = 30'000; // as in link_session_config
   uint64_t idle_ms = 0;
   size_t nodes_remembered_max = 10'000;
@@ -166,6 +169,7 @@ private:
     auto own = std::make_shared<rvi::rights>();
     own->own_key = key.public_part();
     own->node_address = address;
+    own->former_keys = former_keys;
     own->own = {credential};
     (void)own->anchors.add(anchor.empty() ? w.provisioning.anchor() : anchor);
     own->known = std::make_shared<rvi::credential_cache>(100);
@@ -192,6 +196,7 @@ private:
     rights_config.node = context;
     rights_config.store = store;
     rights_config.signer = signer;
+    rights_config.keys = keys;
     authorization = keep(w.sys.spawn(rvi::authorization, std::move(rights_config)));
     rvi::store_and_forward_config queue_config;
     queue_config.node = context;
@@ -224,7 +229,7 @@ private:
     w.self->send(edge, rvi::atom::attach_v, server);
     w.self->send(metric_hub, rvi::atom::attach_v, server);
     if (provisioned) {
-      rvi::provisioning_config x{context, authorization, edge};
+      rvi::provisioning_config x{context, authorization, edge, renewal};
       keep(w.sys.spawn(rvi::provisioning, std::move(x)));
     }
   }

@@ -3,9 +3,7 @@
 // Authorization as a service of its node (HLD 9): a provisioning server at the cloud adds, deletes
 // and revokes credentials of a vehicle, and who may not.
 
-#include "runtime/json/json.hpp"
-#include "runtime/observe/log.hpp"
-#include "test/support/vehicle_and_cloud.hpp"
+#include "test/support/provisioned_vehicle.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,96 +11,8 @@ using namespace rvi;
 
 namespace {
 
-constexpr const char* charge = "rpc:jlr.com/cloud/billing/charge";
-const std::string services = "rpc:jlr.com/vin/1234/provisioning/";
-
-struct fixture : test::vehicle_and_cloud {
-  fixture()
-    : vehicle_and_cloud({{"jlr.com/cloud/media_server"}, "media_player"}, {{}, "provisioner"},
-                        log::level::off) {
-    vehicle.provisioned = true;
-    vehicle.credential = for_vehicle({"jlr.com/cloud/media_server"});
-    cloud.credential = provisioner(true);
-  }
-
-  void start() {
-    start_cloud();
-    start_vehicle();
-    cloud.register_service("billing", 2);
-    connect(vehicle, cloud);
-  }
-
-  void connect(test::loopback_node& from, const test::loopback_node& to) {
-    self->send(from.data_link, atom::setup_v,
-               setup_request{to.address, to.address, {to.loopback_address}, true, 60'000, {}});
-    pass(2'000);
-  }
-
-  credential_ptr for_vehicle(std::vector<std::string> destinations, bool provisioned = true) {
-    std::vector<std::string> sources{"jlr.com/vin/1234"};
-    if (provisioned)
-      sources.push_back("jlr.com/vin/1234/provisioning");
-    return provisioning.issue(provisioning.claims(vehicle.key.public_part(), std::move(sources),
-                                                  std::move(destinations), now_s()));
-  }
-
-  credential_ptr provisioner(bool administrator) {
-    auto claims
-      = provisioning.claims(cloud.key.public_part(), {"jlr.com/cloud"},
-                            {"jlr.com/vin/+/provisioning", "jlr.com/vin/+/services"}, now_s());
-    claims.administrator = administrator;
-    return provisioning.issue(std::move(claims));
-  }
-
-  /// What the provisioning server hears: the status and the reply or error.
-  std::pair<std::string, std::string> ask(const std::string& method, const std::string& arguments) {
-    auto before = cloud.services->outcomes.size();
-    cloud.invoke("provisioner", services + method, arguments, 60'000);
-    for (int i = 0; i < 60 && cloud.services->outcomes.size() == before; ++i)
-      pass(1'000);
-    if (cloud.services->outcomes.size() == before) {
-      auto& error = cloud.services->answers.back().error;
-      return {"none", error ? to_string(code_of(error)) : ""};
-    }
-    auto& notice = cloud.services->outcomes.back().notice;
-    auto error = json::parse(notice.error);
-    auto code = error ? error->root()["code"].as_string() : std::nullopt;
-    return {notice.status, code ? std::string{*code} : notice.arguments};
-  }
-
-  std::pair<std::string, std::string> add(const credential_ptr& x) {
-    return ask("add_certificate", R"([{"certificate":")" + x->text + R"("}])");
-  }
-
-  std::pair<std::string, std::string> remove(const std::string& id) {
-    return ask("delete_certificate", R"([{"certificate_id":[")" + id + R"("]}])");
-  }
-
-  /// What the vehicle hears when it asks for something only a new credential allows.
-  ec charging() {
-    vehicle.invoke("media_player", charge, "{}", 30'000);
-    auto& error = vehicle.services->answers.back().error;
-    auto result = error ? code_of(error) : ec::none;
-    pass(10'000);
-    return result;
-  }
-
-  /// A list that revokes this one, handed to the vehicle.
-  bool revoked_by_list(const credential_ptr& x) {
-    auto list = provisioning.revocation_list(1, {revocation_entry_of(*x)}, now_s());
-    auto answer = world::ask<atom::done>(vehicle.authorization, atom::revoke_v, list->text);
-    pass(100);
-    return bool(answer);
-  }
-
-  void restart_vehicle() {
-    vehicle.kill();
-    start_vehicle();
-    pass(10'000);
-  }
-
-  using answer = std::pair<std::string, std::string>;
-};
+using fixture = test::provisioned_vehicle;
+using answer = fixture::answer;
 
 } // namespace
 

@@ -158,9 +158,15 @@ TEST_CASE_FIXTURE(fixture, "time on the way is taken off, whatever clocks say") 
 
 TEST_CASE_FIXTURE(fixture, "who signed it itself has no way to tell of") {
   auto x = std::make_shared<envelope>(item({uid_of(1)}));
-  auto here = arrival_check{own, relay, false, now}.arrived(x, nullptr);
+  peer_identity origin = relay;
+  origin.uid = x->header.id.origin;
+  auto here = arrival_check{own, origin, false, now}.arrived(x, nullptr);
   CHECK(here->route.empty());
   CHECK(here->hops == 0);
+  // Who has another key by now is where the answer goes.
+  here = arrival_check{own, relay, false, now}.arrived(x, nullptr);
+  CHECK(here->route == std::vector{relay.uid});
+  CHECK(here->hops == 1);
 }
 
 TEST_CASE("items of a tree that came in part each have their own path") {
