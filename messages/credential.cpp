@@ -2,9 +2,11 @@
 
 #include "messages/credential.hpp"
 
+#include "messages/credential_claims.hpp"
 #include "messages/name.hpp"
 #include "messages/signed_claims.hpp"
 #include "messages/transaction_id.hpp"
+#include "runtime/crypto/cose.hpp"
 #include "runtime/json/json.hpp"
 
 #include <algorithm>
@@ -14,8 +16,10 @@ namespace rvi {
 
 namespace {
 
-constexpr std::string_view credential_type = "rvi-cred+jwt";
-constexpr uint64_t credential_version = 1;
+constexpr std::string_view jws_type = "rvi-cred+jwt";
+constexpr std::string_view cose_type = "application/rvi-cred+cwt";
+/// What stands before the bytes of COSE written as text. No JWS has a colon.
+constexpr std::string_view cose_prefix = "cose:";
 
 caf::error invalid(std::string why) {
   return caf::make_error(ec::credential_invalid, std::move(why));
@@ -25,151 +29,6 @@ bool any_covers(const std::vector<std::string>& patterns, std::string_view name)
   return std::any_of(patterns.begin(), patterns.end(), [name](auto& x) { return covers(x, name); });
 }
 
-expected<std::vector<std::string>> patterns_of(json::value list, const char* name) {
-  std::vector<std::string> result;
-  if (!list)
-    return result;
-  if (!list.is_array() || list.size() > credential_patterns_max)
-    return invalid(std::string{name} + " must be a list of at most 256 patterns");
-  for (auto& item : list.items()) {
-    auto text = item.as_string();
-    if (!text)
-      return invalid(std::string{name} + " must hold strings");
-    auto pattern = normalise_pattern(*text);
-    if (!pattern)
-      return invalid(std::string{name} + ": " + detail_of(pattern.error()));
-    result.push_back(std::move(*pattern));
-  }
-  return result;
-}
-
-expected<std::vector<std::string>> roles_of(json::value list) {
-  if (!list.is_array())
-    return invalid("usr must be a list of roles");
-  std::vector<std::string> result;
-  for (auto& item : list.items()) {
-    auto role = item.as_string();
-    if (!role)
-      return invalid("usr must hold strings");
-    result.emplace_back(*role);
-  }
-  return result;
-}
-
-expected<std::vector<node_uid>> former_of(json::value list, const node_uid& own) {
-  std::vector<node_uid> result;
-  if (!list)
-    return result;
-  if (!list.is_array() || list.size() == 0 || list.size() > former_keys_max)
-    return invalid("former must be a list of 1 to " + std::to_string(former_keys_max) + " uids");
-  for (auto& item : list.items()) {
-    auto text = item.as_string().value_or("");
-    auto uid = parse_node_uid(text);
-    if (!uid || to_string(*uid) != text || *uid == own)
-      return invalid("former must hold uids of other keys, 32 hex digits each");
-    result.push_back(*uid);
-  }
-  return result;
-}
-
-expected<credential_claims> claims_of(json::value x) {
-  credential_claims result;
-  auto issuer = x["iss"].as_string();
-  auto id = x["jti"].as_string();
-  auto issued = x["iat"].as_uint();
-  auto not_before = x["nbf"].as_uint();
-  auto expires = x["exp"].as_uint();
-  if (!issuer || !id || !issued || !not_before || !expires || id->empty() || id->size() > 128)
-    return invalid("iss, jti, iat, nbf and exp are required");
-  if (!is_organization(*issuer))
-    return invalid("iss is not an organization");
-  if (x["ver"].as_uint() != credential_version)
-    return invalid("unknown credential version");
-  result.issuer = *issuer;
-  result.id = *id;
-  result.issued_s = *issued;
-  result.not_before_s = *not_before;
-  result.expires_s = *expires;
-  if (*expires <= *not_before || *expires - *not_before > credential_validity_days_max * 86'400)
-    return invalid("a validity that is empty or over 3660 days");
-  auto key = key_of_jwk(x["cnf"]["jwk"]);
-  if (!key)
-    return invalid("cnf.jwk: " + detail_of(key.error()));
-  result.key = *key;
-  if (x["sub"].as_string() != to_string(key->uid()))
-    return invalid("sub is not the uid of cnf.jwk");
-  result.administrator = x["adm"].as_bool().value_or(false);
-  if (auto times = x["del"]) {
-    auto number = times.as_uint();
-    if (!number || *number > delegations_max)
-      return invalid("del is a number up to " + std::to_string(delegations_max));
-    result.delegations = static_cast<uint32_t>(*number);
-  }
-  auto former = former_of(x["former"], key->uid());
-  if (!former)
-    return std::move(former.error());
-  result.former = std::move(*former);
-  for (auto [list, name] :
-       {std::pair{&result.sources, "sources"}, std::pair{&result.destinations, "destinations"},
-        std::pair{&result.relay, "relay"}}) {
-    auto patterns = patterns_of(x[name], name);
-    if (!patterns)
-      return std::move(patterns.error());
-    *list = std::move(*patterns);
-  }
-  if (auto list = x["usr"]) {
-    auto roles = roles_of(list);
-    if (!roles)
-      return std::move(roles.error());
-    result.users = std::move(*roles);
-  }
-  return result;
-}
-
-void write_list(json::writer& out, const char* name, const std::vector<std::string>& texts) {
-  out.key(name).begin_array();
-  for (auto& x : texts)
-    out.string(x);
-  out.end_array();
-}
-
-std::string payload_of(const credential_claims& x, const credential* parent = nullptr) {
-  json::writer out;
-  out.begin_object();
-  out.member("ver", credential_version);
-  out.member("iss", x.issuer);
-  out.member("sub", to_string(x.key.uid()));
-  out.member("jti", x.id);
-  out.member("iat", x.issued_s);
-  out.member("nbf", x.not_before_s);
-  out.member("exp", x.expires_s);
-  out.key("cnf").begin_object().key("jwk").raw(x.key.jwk()).end_object();
-  write_list(out, "sources", x.sources);
-  write_list(out, "destinations", x.destinations);
-  if (!x.relay.empty())
-    write_list(out, "relay", x.relay);
-  if (x.users)
-    write_list(out, "usr", *x.users);
-  if (x.administrator)
-    out.member("adm", true);
-  if (x.delegations != 0)
-    out.member("del", uint64_t{x.delegations});
-  if (!x.former.empty()) {
-    std::vector<std::string> uids;
-    for (auto& uid : x.former)
-      uids.push_back(to_string(uid));
-    write_list(out, "former", uids);
-  }
-  if (parent)
-    out.member("par", crypto::base64url(parent->hash));
-  out.end_object();
-  return out.take();
-}
-
-} // namespace
-
-namespace {
-
 revocation_id first_half(const crypto::digest& x) {
   revocation_id result;
   std::copy_n(x.begin(), result.size(), result.begin());
@@ -177,6 +36,10 @@ revocation_id first_half(const crypto::digest& x) {
 }
 
 } // namespace
+
+const char* to_string(credential_format x) {
+  return x == credential_format::cose ? "cose" : "jws";
+}
 
 revocation_id credential_revocation_id(std::string_view issuer, std::string_view id) {
   return first_half(
@@ -371,28 +234,85 @@ caf::error check_narrowed(const credential& x, const credential& parent) {
   return {};
 }
 
-/// The first JWS of a chain. `rest`: what it was derived from, as text.
-expected<std::shared_ptr<credential>> parse_link(std::string_view text, std::string_view rest) {
-  auto jws = crypto::parse_jws(text);
-  if (!jws)
-    return invalid(detail_of(jws.error()));
-  if (jws->type != credential_type)
-    return invalid("typ is not " + std::string{credential_type});
-  auto document = json::parse(jws->payload, {size_t{16} << 10, 8, 2'048});
-  if (!document)
-    return invalid(detail_of(document.error()));
-  auto claims = claims_of(document->root());
-  if (!claims)
-    return std::move(claims.error());
-  auto derived = document->root()["par"];
-  if (derived ? rest.empty()
-                  || derived.as_string() != crypto::base64url(crypto::view(crypto::sha256(rest)))
-              : !rest.empty())
+credential_format format_of(std::string_view bytes) {
+  return bytes.starts_with(crypto::cose_tag) ? credential_format::cose : credential_format::jws;
+}
+
+/// One credential of a chain, of the form that its first byte says.
+expected<crypto::signed_payload> parse_signed(std::string_view bytes) {
+  auto take = [](auto x) -> expected<crypto::signed_payload> {
+    if (!x)
+      return invalid(detail_of(x.error()));
+    return crypto::signed_payload{std::move(*x)};
+  };
+  auto cose = format_of(bytes) == credential_format::cose;
+  return cose ? take(crypto::parse_cose(bytes)) : take(crypto::parse_jws(bytes));
+}
+
+std::string
+sign(credential_format format, const crypto::private_key& key, const std::string& payload) {
+  auto& uid = key.public_part().uid();
+  return format == credential_format::cose
+           ? crypto::sign_cose(key, cose_type, crypto::view(uid), payload)
+           : crypto::sign_jws(key, jws_type, to_string(uid), payload);
+}
+
+/// The first of a chain without those it was derived from. Error: `credential_invalid`.
+expected<std::string_view> first_of(std::string_view chain) {
+  if (format_of(chain) == credential_format::jws)
+    return chain.substr(0, chain.find(','));
+  auto size = crypto::first_cose_size(chain);
+  if (!size)
+    return invalid(detail_of(size.error()));
+  return chain.substr(0, *size);
+}
+
+/// Each credential of a chain with those it was derived from: from the last of all, which comes
+/// first, to the organization's.
+expected<std::vector<std::string_view>> tails_of(std::string_view chain) {
+  std::vector<std::string_view> result;
+  auto format = format_of(chain);
+  for (;;) {
+    if (result.size() > delegations_max)
+      return invalid("delegated more than " + std::to_string(delegations_max) + " times");
+    if (!result.empty() && format_of(chain) != format)
+      return invalid("JWS and COSE in one chain");
+    result.push_back(chain);
+    auto first = first_of(chain);
+    if (!first)
+      return std::move(first.error());
+    chain.remove_prefix(first->size());
+    if (chain.empty())
+      return result;
+    if (format == credential_format::jws)
+      chain.remove_prefix(1); // the comma
+  }
+}
+
+/// The first of `chain`. `rest`: what it was derived from.
+expected<std::shared_ptr<credential>> parse_link(std::string_view chain, std::string_view rest) {
+  auto format = format_of(chain);
+  auto first = first_of(chain);
+  auto signed_part = first ? parse_signed(*first) : std::move(first.error());
+  if (!signed_part)
+    return std::move(signed_part.error());
+  bool cose = format == credential_format::cose;
+  auto type = cose ? cose_type : jws_type;
+  if (signed_part->type != type)
+    return invalid("typ is not " + std::string{type});
+  auto said = claims_of(format, signed_part->payload);
+  if (!said)
+    return std::move(said.error());
+  auto before = rest.empty() ? std::string{} : std::string{crypto::view(crypto::sha256(rest))};
+  if (said->derived_from != before)
     return invalid("par does not name what it comes with");
   auto result = std::make_shared<credential>();
-  static_cast<credential_claims&>(*result) = std::move(*claims);
-  result->key_id = std::move(jws->key_id);
-  result->algorithm = std::move(jws->algorithm);
+  static_cast<credential_claims&>(*result) = std::move(said->claims);
+  result->format = format;
+  result->text = chain;
+  result->hash = crypto::view(crypto::sha256(chain));
+  result->key_id = cose ? crypto::hex(signed_part->key_id) : std::move(signed_part->key_id);
+  result->algorithm = std::move(signed_part->algorithm);
   result->revocation = credential_revocation_id(result->issuer, result->id);
   result->holder_revocation = holder_revocation_id(result->issuer, result->key.uid());
   return result;
@@ -400,12 +320,11 @@ expected<std::shared_ptr<credential>> parse_link(std::string_view text, std::str
 
 } // namespace
 
-expected<credential_ptr>
-issue_credential(credential_claims claims, const crypto::private_key& key) {
+expected<credential_ptr> issue_credential(credential_claims claims, const crypto::private_key& key,
+                                          credential_format format) {
   if (auto err = normalise_patterns(claims))
     return err;
-  return made_here(
-    crypto::sign_jws(key, credential_type, to_string(key.public_part().uid()), payload_of(claims)));
+  return made_here(sign(format, key, payload_of(format, claims, {})));
 }
 
 expected<credential_ptr> delegate_credential(credential_claims claims, const credential_ptr& parent,
@@ -415,36 +334,52 @@ expected<credential_ptr> delegate_credential(credential_claims claims, const cre
     return err;
   if (holder.public_part().spki() != parent->key.spki())
     return bad_request("only the key that " + parent->id + " is for may delegate it");
-  auto text = crypto::sign_jws(holder, credential_type, to_string(holder.public_part().uid()),
-                               payload_of(claims, parent.get()));
-  return made_here(text + ',' + parent->text);
+  auto result = sign(parent->format, holder, payload_of(parent->format, claims, parent->hash));
+  if (parent->format == credential_format::jws)
+    result += ',';
+  return made_here(result + parent->text);
 }
 
 expected<credential_ptr> parse_credential(std::string_view text) {
   if (text.size() > credential_bytes_max)
     return invalid("over 16 KiB");
+  if (text.starts_with(cose_prefix))
+    return invalid("COSE written as text; here its bytes are needed");
+  auto chain = tails_of(text);
+  if (!chain)
+    return std::move(chain.error());
   // The organization's is the last.
   std::shared_ptr<credential> before;
-  for (size_t end = text.size(); end != 0;) {
-    auto mark = text.rfind(',', end - 1);
-    auto begin = mark == text.npos ? 0 : mark + 1;
-    auto rest = end == text.size() ? std::string_view{} : text.substr(end + 1);
-    auto x = parse_link(text.substr(begin, end - begin), rest);
+  std::string_view rest;
+  for (auto i = chain->rbegin(); i != chain->rend(); ++i) {
+    auto x = parse_link(*i, rest);
     if (!x)
       return std::move(x.error());
     if (before)
       if (auto err = check_narrowed(**x, *before))
         return err;
-    (*x)->text = text.substr(begin);
-    (*x)->hash = std::string{crypto::view(crypto::sha256((*x)->text))};
     (*x)->parent = std::exchange(before, *x);
-    if (mark == 0)
-      return invalid("an empty part");
-    end = mark == text.npos ? 0 : mark;
+    rest = *i;
   }
-  if (!before)
-    return invalid("no text");
   return credential_ptr{std::move(before)};
+}
+
+std::string written_form(const credential& x) {
+  return x.format == credential_format::jws ? x.text
+                                            : std::string{cose_prefix} + crypto::base64url(x.text);
+}
+
+expected<credential_ptr> parse_written_credential(std::string_view text) {
+  if (format_of(text) == credential_format::cose)
+    return invalid("COSE as it is on the wire; as text it is written `cose:` and base64url");
+  if (!text.starts_with(cose_prefix))
+    return parse_credential(text);
+  auto bytes = crypto::unbase64url(text.substr(cose_prefix.size()));
+  if (!bytes)
+    return invalid("after `cose:`: " + detail_of(bytes.error()));
+  if (format_of(*bytes) != credential_format::cose)
+    return invalid("after `cose:` there is no COSE");
+  return parse_credential(*bytes);
 }
 
 caf::error verify_credential(const credential& x, const trust_anchors& anchors) {
@@ -461,8 +396,9 @@ caf::error verify_credential(const credential& x, const trust_anchors& anchors) 
       return caf::make_error(ec::unknown_issuer, "no pinned key " + x.key_id + " of " + x.issuer);
   }
   // Its parts are not kept: a cloud holds a credential of each of its peers.
-  auto jws = crypto::parse_jws(x.text.substr(0, x.text.find(',')));
-  if (!jws || !crypto::verify(*jws, *key))
+  auto first = first_of(x.text);
+  auto signed_part = first ? parse_signed(*first) : std::move(first.error());
+  if (!signed_part || !crypto::verify(*signed_part, *key))
     return invalid(x.parent ? "the signature of the holder of " + x.parent->id + " does not verify"
                             : "the issuer's signature does not verify");
   for (auto* list : {&x.sources, &x.destinations, &x.relay})

@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// Credentials (HLD 7.2, there "certificates"): JWS compact, typ `rvi-cred+jwt`, signed by an
-// organization's provisioning key. They say what a node may receive (sources) and reach
-// (destinations), and which key it must hold (cnf).
+// Credentials (HLD 7.2, there "certificates"), signed by an organization's provisioning key. They
+// say what a node may receive (sources) and reach (destinations), and which key it must hold (cnf).
+// There are two forms of the same claims (messages/credential_claims.hpp has the table):
+//
+//   JWS   compact, typ `rvi-cred+jwt` (RFC 7515, RFC 7519)
+//   COSE  COSE_Sign1 in CBOR, typ `application/rvi-cred+cwt` (RFC 9052, RFC 8392): less than half
+//         the bytes, for links on which that counts
+//
+// A credential and its twin in the other form have one issuer and one jti, so that one entry of a
+// revocation list names both; their hashes differ, and each stands without the other.
 //
 // One with the claim `del` may be delegated: its holder's key signs another for a further node,
-// with `par` (base64url SHA-256 of the text it was derived from) and no more rights in any respect.
-// The text of a delegated credential is the whole chain, the last first, joined by `,`: whoever has
-// it needs nothing else, and its hash names all of it.
+// with `par` (the SHA-256 of what it was derived from) and no more rights in any respect. A
+// delegated credential is carried as the whole chain, the last first, in one form: JWS joined by
+// `,`, COSE as a CBOR sequence (RFC 8742). Whoever has it needs nothing else, and its hash names
+// all of it.
+//
+// On the wire and in the store the bytes are those that were signed. In JSON, in files and on the
+// command line COSE is written as text: `cose:` and the bytes in base64url.
 
 #pragma once
 
@@ -41,6 +52,12 @@ revocation_id credential_revocation_id(std::string_view issuer, std::string_view
 /// SHA-256("rvi-cred-sub" | iss | sub as the claim has it, 32 hex digits), first 16 bytes.
 revocation_id holder_revocation_id(std::string_view issuer, const node_uid& holder);
 
+/// In what a credential is carried. Both say the same.
+enum class credential_format : uint8_t { jws, cose };
+
+/// "jws", "cose"
+const char* to_string(credential_format x);
+
 /// What a credential claims.
 struct credential_claims {
   std::string issuer; // organization (`is_organization`)
@@ -61,8 +78,9 @@ struct credential_claims {
 };
 
 struct credential : credential_claims {
-  std::string text;           // JWS compact, with those it was derived from
-  std::string hash;           // SHA-256 of text, 32 bytes
+  credential_format format = credential_format::jws;
+  std::string text;           // the bytes carried, with those it was derived from; COSE is no text
+  std::string hash;           // SHA-256 of these bytes, 32 bytes
   std::string key_id;         // of the issuer's key
   std::string algorithm;      // of its signature
   revocation_id revocation{}; // how its issuer's list would name it
@@ -125,18 +143,31 @@ private:
 /// The text `trust_anchors::add` reads.
 std::string trust_anchor_json(std::string_view organization, const crypto::public_key& key);
 
-/// Signs a credential. The claims are checked like those of others. Error: `bad_request`.
-expected<credential_ptr> issue_credential(credential_claims claims, const crypto::private_key& key);
+/// Signs a credential. The claims are checked like those of others. The same claims in the other
+/// form make its twin. Error: `bad_request`.
+expected<credential_ptr> issue_credential(credential_claims claims, const crypto::private_key& key,
+                                          credential_format format = credential_format::jws);
 
-/// Signs one derived from `parent` with its holder's key; the issuer is the same. Error:
+/// Signs one derived from `parent` with its holder's key; issuer and form are the same. Error:
 /// `bad_request` if it would have more rights than `parent`, or may not be derived at all.
 expected<credential_ptr> delegate_credential(credential_claims claims, const credential_ptr& parent,
                                              const crypto::private_key& holder);
 
-/// Takes the text apart and checks its shape, and that each credential of a chain narrows the one
-/// it was derived from: in sources, destinations, relay, usr, time and `del`; never with `adm`. No
-/// signature yet. Error: `credential_invalid`.
+/// Takes a credential in either form apart and checks its shape, and that each credential of a
+/// chain narrows the one it was derived from: in sources, destinations, relay, usr, time and `del`;
+/// never with `adm`. No signature yet. Error: `credential_invalid`.
+///
+/// Not accepted are credentials as rvi_core has them: signed with RS256, without typ and `ver`, and
+/// with the key inside a certificate (`device_cert`). Its names and the HLD's for claims are.
 expected<credential_ptr> parse_credential(std::string_view text);
+
+/// The text that stands for a credential in JSON, in files and on the command line: a JWS as it is,
+/// COSE as `cose:` and its bytes in base64url.
+std::string written_form(const credential& x);
+
+/// `parse_credential` of what `written_form` gives; COSE as it is on the wire is refused here.
+/// Error: `credential_invalid`.
+expected<credential_ptr> parse_written_credential(std::string_view text);
 
 /// Checks the issuer's signature and that every pattern lies in the issuer's own organization; of a
 /// chain, all signatures, from the organization's on.

@@ -65,7 +65,7 @@ caf::error give_credential(const created_node& node, const crypto::private_key& 
   auto issued = issue_credential(std::move(claims), root);
   if (!issued)
     return std::move(issued.error());
-  return write_new_text(node.credentials_directory + "/bench.jwt", (*issued)->text + "\n");
+  return write_new_text(node.credentials_directory + "/bench.jwt", written_form(**issued) + "\n");
 }
 
 /// In the child; never returns.

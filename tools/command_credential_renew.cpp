@@ -104,7 +104,7 @@ expected<credential_ptr> renew(const renew_options& options) {
   auto text = options.request ? text_asked_for() : read_text(options.credential);
   if (!text)
     return std::move(text.error());
-  auto before = parse_credential(trimmed_end(std::move(*text)));
+  auto before = parse_written_credential(trimmed_end(std::move(*text)));
   if (!before)
     return before;
   auto& x = **before;
@@ -130,7 +130,7 @@ expected<credential_ptr> renew(const renew_options& options) {
   claims.id = random_uuid();
   claims.issued_s = claims.not_before_s = wall_now_ms() / 1'000;
   claims.expires_s = claims.not_before_s + life_s;
-  return issue_credential(std::move(claims), *root);
+  return issue_credential(std::move(claims), *root, x.format);
 }
 
 int run_renew(const renew_options& options) {
@@ -145,7 +145,7 @@ int run_renew(const renew_options& options) {
   if (!options.request)
     return options.issuing.print(me, **made);
   json::writer out;
-  out.begin_object().member("certificate", (*made)->text).end_object();
+  out.begin_object().member("certificate", written_form(**made)).end_object();
   print_line(out.take());
   return exit_done;
 }

@@ -96,7 +96,7 @@ caf::error add_credential(const std::string& path, draft_list& out) {
   auto text = read_text(path);
   if (!text)
     return std::move(text.error());
-  auto x = parse_credential(trimmed_end(std::move(*text)));
+  auto x = parse_written_credential(trimmed_end(std::move(*text)));
   if (!x)
     return in_file(path, x.error());
   if ((*x)->issuer != out.claims.issuer)

@@ -73,6 +73,8 @@ void write_content(json::writer& out, const credential& x) {
     .member("not_before", x.not_before_s)
     .member("expires", x.expires_s)
     .member("administrator", x.administrator)
+    .member("form", to_string(x.format))
+    .member("bytes", uint64_t{x.text.size()})
     .member("delegations", uint64_t{x.delegations})
     .member("hash", crypto::hex(x.hash));
   out.key("delegated_from").begin_array();
@@ -109,6 +111,8 @@ void print_content(const credential& x, uint64_t now_s) {
   if (x.delegations != 0)
     print_line("may be delegated " + std::to_string(x.delegations)
                + (x.delegations == 1 ? " time" : " times in a row"));
+  print_line("form          " + std::string{to_string(x.format)} + ", "
+             + std::to_string(x.text.size()) + " bytes on the wire");
   for (auto before = x.parent; before; before = before->parent)
     print_line("from          " + before->id + " of node " + to_string(before->key.uid())
                + ", until " + show_time(before->expires_s));
@@ -118,7 +122,7 @@ expected<credential_ptr> read_credential(const std::string& path) {
   auto text = read_text(path);
   if (!text)
     return std::move(text.error());
-  return parse_credential(trimmed_end(std::move(*text)));
+  return parse_written_credential(trimmed_end(std::move(*text)));
 }
 
 // -- revocation lists ---------------------------------------------------------------------------
@@ -179,7 +183,7 @@ int run_show(const show_options& options) {
   *text = trimmed_end(std::move(*text));
   if (text->find('~') != text->npos) // which no credential holds
     return show_list(options, *text);
-  auto x = parse_credential(*text);
+  auto x = parse_written_credential(*text);
   if (!x)
     return fail("credential show", x.error());
   auto now_s = wall_now_ms() / 1'000;

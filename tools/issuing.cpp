@@ -92,27 +92,36 @@ expected<credential_claims> issuing_options::claims() const {
   return result;
 }
 
-int issuing_options::print(const char* me, const credential& x) const {
+int issuing_options::print(const char* me, const credential& x, const credential_ptr& twin) const {
+  if (!out.empty())
+    if (auto error = write_new_text(out, written_form(x) + "\n"))
+      return fail(me, error);
+  if (twin)
+    if (auto error = write_new_text(also_cose, written_form(*twin) + "\n"))
+      return fail(me, error);
   if (out.empty() && !format.json()) {
-    print_line(x.text);
+    print_line(written_form(x));
     return exit_done;
   }
-  if (!out.empty())
-    if (auto error = write_new_text(out, x.text + "\n"))
-      return fail(me, error);
   if (format.json()) {
     json::writer json;
     json.begin_object()
       .member("id", x.id)
       .member("subject", to_string(x.key.uid()))
       .member("expires", x.expires_s)
-      .member("credential", x.text);
+      .member("form", to_string(x.format))
+      .member("credential", written_form(x));
     if (!out.empty())
       json.member("file", out);
+    if (twin)
+      json.member("twin", written_form(*twin)).member("twin_file", also_cose);
     print_line(json.end_object().take());
   } else {
     print_line("Made " + out + ": credential " + x.id + " for node " + to_string(x.key.uid())
                + ", valid until " + show_time(x.expires_s));
+    if (twin)
+      print_line("Made " + also_cose + ": the same in COSE, " + std::to_string(twin->text.size())
+                 + " bytes on the wire instead of " + std::to_string(x.text.size()));
   }
   return exit_done;
 }

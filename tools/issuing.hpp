@@ -29,13 +29,15 @@ struct issuing_options {
   std::string not_before;
   std::string not_after;
   std::string out;
+  std::string also_cose; // file to make
   output_format format;
 
   void add_to(CLI::App& app);
   /// Without an issuer. Errors: of the key's file, `bad_request` for a time.
   expected<credential_claims> claims() const;
-  /// Writes the file or prints the text; the exit code.
-  int print(const char* me, const credential& x) const;
+  /// Writes the file or prints the text, and the file of its COSE twin if there is one; the exit
+  /// code.
+  int print(const char* me, const credential& x, const credential_ptr& twin = nullptr) const;
 };
 
 } // namespace rvi

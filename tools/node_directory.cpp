@@ -135,7 +135,8 @@ std::string node_section(const new_node& x, const std::string& name) {
          "name = "
          + toml_string(name)
          + "    # its address; services register below it\nrole = " + toml_string(x.role)
-         + "\n# key = \"node.key\"\n# credentials = \"credentials\"    # *.jwt of this node's key\n"
+         + "\n# key = \"node.key\"\n# credentials = \"credentials\"    # *.jwt and *.cwt of this "
+           "node's key\n"
            "# service_infix = "
          + (x.role == "cloud" ? "\"\"    # media_player is found at " + name
                               : "\"services\"    # media_player is found at " + name + "/services")

@@ -162,11 +162,15 @@ load_rights(const node_config& config, const crypto::public_key& key,
     if (err && code_of(err) != ec::replay) // the files may have it, too
       log::error(component, "a trust bundle is not followed", {{"error", describe(err)}});
   }
-  for (auto& path : files_in(resolve_path(config, config.credentials_directory), ".jwt")) {
+  auto directory = resolve_path(config, config.credentials_directory);
+  auto paths = files_in(directory, ".jwt");
+  for (auto& path : files_in(directory, ".cwt"))
+    paths.push_back(std::move(path));
+  for (auto& path : paths) {
     auto text = read_file(path);
     if (!text)
       return std::move(text.error());
-    auto credential = parse_credential(*text);
+    auto credential = parse_written_credential(*text);
     if (!credential)
       return caf::make_error(ec::config_invalid, path + ": " + detail_of(credential.error()));
     auto err = verify_credential(**credential, result->anchors);

@@ -118,10 +118,12 @@ authorization_state::check_for_next_key(const std::vector<std::string>& texts,
   bool owns_address = false;
   bool follows = false;
   for (auto& text : texts) {
-    auto credential = accept_credential(text, rights->anchors, now);
+    auto credential = parse_written_credential(text);
     if (!credential)
       return std::move(credential.error());
     auto& x = **credential;
+    if (auto err = verify_credential(x, rights->anchors))
+      return err;
     if (x.key.spki() != next.spki())
       return bad_request(x.id + " was issued for another key than the next one of this node");
     if (auto err = rights->check_standing(x, now))

@@ -166,7 +166,8 @@ caf::result<std::string> authorization_state::change_own(const std::vector<crede
   };
   std::vector<std::string> ids;
   for (auto& x : xs)
-    ids.push_back(x->id);
+    if (std::find(ids.begin(), ids.end(), x->id) == ids.end()) // a twin has the same
+      ids.push_back(x->id);
   auto change = [this, xs, deleted, by] {
     for (auto& x : xs) {
       own_provisioned[x->hash] = {x, deleted};
@@ -205,21 +206,26 @@ caf::result<std::string> authorization_state::add_certificates(const certificate
   auto rights = config.node->rights->load();
   std::vector<credential_ptr> fresh;
   for (auto& text : x.values) {
-    auto credential = accept_credential(text, rights->anchors, config.node->time->wall_ms());
-    if (!credential && code_of(credential.error()) == ec::credential_not_yet_valid) {
-      credential = parse_credential(text);
-      if (auto err = verify_credential(**credential, rights->anchors))
-        return err;
-    }
+    auto credential = parse_written_credential(text);
     if (!credential)
       return std::move(credential.error());
     auto& mine = **credential;
+    auto err = check_validity(mine, config.node->time->wall_ms());
+    if (!err || code_of(err) == ec::credential_not_yet_valid)
+      err = verify_credential(mine, rights->anchors);
+    if (err)
+      return err;
     if (mine.key.spki() != rights->own_key.spki())
       return bad_request(mine.id + " was issued for another key than this node's");
-    auto known_here = own_provisioned.find(mine.hash);
-    bool deleted = known_here != own_provisioned.end() && known_here->second.deleted;
-    if (rights->revoked(mine) && !deleted)
+    // Deleted is an id, in both forms: both are back with either.
+    std::vector<credential_ptr> deleted;
+    for (auto& [hash, known_here] : own_provisioned)
+      if (known_here.deleted && known_here.content->revocation == mine.revocation)
+        deleted.push_back(known_here.content);
+    if (rights->revoked(mine) && deleted.empty())
       return caf::make_error(ec::revoked, mine.id + " is revoked");
+    std::copy_if(deleted.begin(), deleted.end(), std::back_inserter(fresh),
+                 [&](auto& twin) { return twin->hash != mine.hash; });
     fresh.push_back(std::move(*credential));
   }
   auto deleted = static_cast<size_t>(std::count_if(own_provisioned.begin(), own_provisioned.end(),
@@ -237,11 +243,11 @@ caf::result<std::string> authorization_state::delete_certificates(const certific
   std::vector<credential_ptr> going;
   for (auto& id : x.values) {
     // One that was deleted before counts as deleted by this call: it may run again.
-    auto i = std::find_if(rights->own.begin(), rights->own.end(),
-                          [&](auto& mine) { return mine->id == id && mine->issuer == x.issuer; });
-    if (i == rights->own.end())
+    auto before = going.size();
+    std::copy_if(rights->own.begin(), rights->own.end(), std::back_inserter(going),
+                 [&](auto& mine) { return mine->id == id && mine->issuer == x.issuer; });
+    if (going.size() == before)
       return caf::make_error(ec::not_found, "no credential " + id + " of " + x.issuer + " is here");
-    going.push_back(*i);
   }
   auto name = config.node->node_address + std::string{provisioning_level};
   bool reachable = std::any_of(rights->own.begin(), rights->own.end(), [&](auto& mine) {
@@ -298,7 +304,7 @@ std::string authorization_state::list_certificates() const {
       .member("issuer", x->issuer)
       .member("expires", x->expires_s)
       .member("state", err ? to_string(code_of(err)) : "valid")
-      .member("certificate", x->text)
+      .member("certificate", written_form(*x))
       .end_object();
   }
   out.end_array().end_object();

@@ -55,6 +55,8 @@ caf::error read_header(std::string_view text, jws& out) {
     if (header[name])
       return refuse(std::string{"header member "} + name);
   auto alg = header["alg"].as_string();
+  if (alg == "RS256") // what rvi_core signs with
+    return refuse("alg RS256 is not accepted, only EdDSA and ES256");
   if (!alg || (alg != to_string(algorithm::ed25519) && alg != to_string(algorithm::es256)))
     return refuse("alg is neither EdDSA nor ES256");
   auto typ = header["typ"].as_string();
@@ -112,7 +114,7 @@ expected<jws> parse_jws(std::string_view compact) {
   return result;
 }
 
-bool verify(const jws& x, const public_key& key) {
+bool verify(const signed_payload& x, const public_key& key) {
   return key && x.algorithm == to_string(key.algorithm())
          && key.verify(x.signing_input, x.signature);
 }

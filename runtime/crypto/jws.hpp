@@ -12,14 +12,20 @@
 
 namespace rvi::crypto {
 
-struct jws {
+/// What is signed and by whom, of a JWS or of its sibling in CBOR (runtime/crypto/cose.hpp).
+struct signed_payload {
   std::string type;          // header `typ`
   std::string key_id;        // header `kid`
-  std::string algorithm;     // header `alg`
+  std::string algorithm;     // header `alg`, by its JOSE name
   std::string payload;       // decoded
-  std::string signing_input; // header.payload as carried
+  std::string signing_input; // of a JWS header.payload as carried, of COSE its Sig_structure
   std::string signature;     // decoded, 64 bytes
 };
+
+/// True if the signature verifies and the header's alg is the key's.
+bool verify(const signed_payload& x, const public_key& key);
+
+struct jws : signed_payload {};
 
 /// Header members are written in the order alg, kid, typ.
 std::string sign_jws(const private_key& key, std::string_view type, std::string_view key_id,
@@ -34,8 +40,5 @@ std::string jws_signing_input(algorithm key, std::string_view type, std::string_
 /// any of crit/jku/x5u/jwk/x5c/b64, alg none or HS*, a missing typ or kid, more than 256 values in
 /// the header or 8 levels. Verifies nothing. Error: `malformed`.
 expected<jws> parse_jws(std::string_view compact);
-
-/// True if the signature verifies and the header's alg is the key's.
-bool verify(const jws& x, const public_key& key);
 
 } // namespace rvi::crypto

@@ -5,6 +5,7 @@
 #include "messages/rights.hpp"
 #include "test/reference/agreement.hpp"
 #include "test/reference/federation.hpp"
+#include "test/reference/odd_cose.hpp"
 #include "test/reference/odd_text.hpp"
 #include "test/unit/crypto/keys.hpp"
 #include "tools/simulation/reference_credential.hpp"
@@ -85,6 +86,30 @@ std::pair<std::string, std::string> draw_holder(dice& roll) {
   return {text_of(jwk, roll), uid};
 }
 
+/// A claim under a name of the HLD or of rvi_core; now and then beside our own.
+void use_other_name(members& xs, dice& roll) {
+  using names = std::vector<std::string>;
+  static const std::vector<std::pair<std::string, names>> theirs
+    = {{"sources", {"right_to_receive", "right_to_register", "register"}},
+       {"destinations", {"right_to_invoke", "invoke"}},
+       {"jti", {"id"}},
+       {"iat", {"create_timestamp"}},
+       {"nbf", {"validity"}},
+       {"exp", {"validity"}},
+       {"cnf", {"public_key", "device_cert"}}};
+  auto& [ours, others] = roll.pick(theirs);
+  auto at = std::find_if(xs.begin(), xs.end(), [name = ours](auto& x) { return x.first == name; });
+  if (at == xs.end() || (ours == "cnf" && roll.below(4) != 0))
+    return;
+  auto value = at->second;
+  if (ours == "nbf" || ours == "exp")
+    value = "{\"" + std::string{ours == "nbf" ? "start" : "stop"} + "\":" + value + "}";
+  if (roll.below(6) == 0)
+    xs.emplace_back(roll.pick(others), value);
+  else
+    *at = {roll.pick(others), value};
+}
+
 members draw_claims(const std::string& organization, dice& roll) {
   auto [jwk, uid] = draw_holder(roll);
   auto id = roll.below(12) == 0   ? "revoked"
@@ -102,6 +127,8 @@ members draw_claims(const std::string& organization, dice& roll) {
     xs.emplace_back("usr", roll.below(2) == 0 ? "[\"owner\"]" : "[\"owner\",\"\",\"guest\"]");
   if (roll.below(6) == 0)
     xs.emplace_back("adm", roll.below(2) == 0 ? "true" : "false");
+  if (roll.below(4) == 0)
+    use_other_name(xs, roll);
   return xs;
 }
 
@@ -276,6 +303,13 @@ void compare(agreement& both, draw drawn) {
 TEST_CASE("credentials") {
   agreement both{"credentials", 190};
   compare(both, draw_credential);
+  both.conclude({ec::credential_invalid, ec::unknown_issuer, ec::credential_not_yet_valid,
+                 ec::credential_expired, ec::revoked});
+}
+
+TEST_CASE("credentials in COSE") {
+  agreement both{"cose", 150};
+  compare(both, draw_cose);
   both.conclude({ec::credential_invalid, ec::unknown_issuer, ec::credential_not_yet_valid,
                  ec::credential_expired, ec::revoked});
 }

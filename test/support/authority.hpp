@@ -35,8 +35,9 @@ struct authority {
     return result;
   }
 
-  rvi::credential_ptr issue(rvi::credential_claims x) const {
-    auto result = rvi::issue_credential(std::move(x), key);
+  rvi::credential_ptr issue(rvi::credential_claims x,
+                            rvi::credential_format format = rvi::credential_format::jws) const {
+    auto result = rvi::issue_credential(std::move(x), key, format);
     return result ? *result : nullptr;
   }
 

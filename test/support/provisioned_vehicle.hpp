@@ -71,7 +71,7 @@ struct provisioned_vehicle : vehicle_and_cloud {
   }
 
   std::pair<std::string, std::string> add(const rvi::credential_ptr& x) {
-    return ask("add_certificate", R"([{"certificate":")" + x->text + R"("}])");
+    return ask("add_certificate", R"([{"certificate":")" + rvi::written_form(*x) + R"("}])");
   }
 
   std::pair<std::string, std::string> remove(const std::string& id) {

@@ -2,6 +2,7 @@
 
 #include "tools/simulation/reference_credential.hpp"
 
+#include "tools/simulation/reference_cose.hpp"
 #include "tools/simulation/reference_names.hpp"
 #include "tools/simulation/reference_tree.hpp"
 
@@ -21,6 +22,28 @@ constexpr uint64_t delegations_max = 3;
 
 judgement bad(std::string why) {
   return {verdict::bad_credential, std::move(why)};
+}
+
+/// The HLD's names and rvi_core's for claims, as messages/credential_claims.hpp has them; what is
+/// said twice is refused, and a key in another form than cnf.jwk. Empty if nothing is wrong.
+std::string rename_claims(json& claims) {
+  for (auto name : {"public_key", "device_cert"})
+    if (claims.member(name))
+      return "a key that is not in cnf.jwk"s;
+  using row = std::pair<const char*, const char*>;
+  for (auto& [theirs, ours] :
+       {row{"right_to_receive", "sources"}, row{"right_to_register", "sources"},
+        row{"register", "sources"}, row{"right_to_invoke", "destinations"},
+        row{"invoke", "destinations"}, row{"id", "jti"}, row{"create_timestamp", "iat"}})
+    if (auto found = claims.member(theirs))
+      if (auto copy = *found; !claims.object.emplace(ours, copy).second)
+        return "a claim under two names"s;
+  auto validity = claims.member("validity");
+  for (auto& [theirs, ours] : {row{"start", "nbf"}, row{"stop", "exp"}})
+    if (auto found = validity ? validity->member(theirs) : nullptr)
+      if (auto copy = *found; !claims.object.emplace(ours, copy).second)
+        return "a time under two names"s;
+  return {};
 }
 
 /// Claims of text and time.
@@ -200,25 +223,31 @@ judgement check_lists(const credential& x, const belief& node) {
                              : judgement{};
 }
 
-/// What it says if it has the shape of a credential; a chain is the last one, a comma, and the text
-/// it was derived from (messages/credential.hpp).
+/// What it says if it has the shape of a credential; a chain is the last one and what it was
+/// derived from in the same form, of JWS behind a comma (messages/credential.hpp).
 judgement read_shape(const std::string& text, std::vector<jws>& chain, credential& out) {
   if (text.size() > chain_bytes_max)
     return bad("over 16 KiB");
   out.hash = sha256(text);
-  auto comma = text.find(',');
-  auto parts = take_apart(text.substr(0, comma));
+  bool cose = text.starts_with('\xd2');
+  size_t used = text.find(',');
+  auto parts = cose ? take_cose_apart(text, used) : take_apart(text.substr(0, used));
   if (!parts)
-    return bad("no JWS of at most 16 KiB with JSON in it (security design 3.2.5)");
+    return bad("no JWS or COSE_Sign1 of at most 16 KiB with claims (security design 3.2.5)");
+  auto wrong = cose ? "" : rename_claims(parts->claims);
   for (auto why :
-       {check_jose_header(parts->header, "rvi-cred+jwt"), read_claims(parts->claims, out)})
+       {wrong, check_jose_header(parts->header, cose ? "application/rvi-cred+cwt" : "rvi-cred+jwt"),
+        read_claims(parts->claims, out)})
     if (!why.empty())
       return bad(why);
   chain.push_back(std::move(*parts));
   auto named = chain.back().claims.member("par");
-  if (!named && comma == std::string::npos)
+  bool last = used >= text.size();
+  if (!named && last)
     return {};
-  auto rest = comma == std::string::npos ? std::string{} : text.substr(comma + 1);
+  auto rest = last ? std::string{} : text.substr(used + (cose ? 0 : 1));
+  if (rest.starts_with('\xd2') != cose)
+    return bad("two forms in one chain (messages/credential.hpp)");
   if (rest.empty() || !named || read_base64url(named->string().value_or("")) != sha256(rest))
     return bad("par is not the hash of what it comes with (decisions 4)");
   auto parent = std::make_shared<credential>();

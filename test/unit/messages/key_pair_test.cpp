@@ -77,6 +77,9 @@ TEST_CASE("only an organization says which keys a node had") {
   auto x = root.issue(claims);
   REQUIRE(x);
   CHECK((*parse_credential(x->text))->former == claims.former);
+  auto twin = issue_credential(claims, root.key, credential_format::cose);
+  REQUIRE(twin);
+  CHECK((*parse_credential((*twin)->text))->former == claims.former);
 
   auto narrower = claims;
   narrower.key = before.public_part();

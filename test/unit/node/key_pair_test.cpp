@@ -51,7 +51,7 @@ struct fixture : test::provisioned_vehicle {
   }
 
   answer replace_by(const credential_ptr& x) {
-    return ask("replace_key_pair", R"([{"certificate":[")" + x->text + R"("]}])");
+    return ask("replace_key_pair", R"([{"certificate":[")" + written_form(*x) + R"("]}])");
   }
 
   /// What the node's process does once it was told to start anew.

@@ -78,6 +78,92 @@ TEST_CASE_FIXTURE(fixture, "the credential in the node's files can be deleted, n
   CHECK(remove(next->id) == answer{"error", "refused"});
 }
 
+TEST_CASE_FIXTURE(fixture, "a credential in COSE is added, listed and deleted as text") {
+  start();
+  auto claims = *for_vehicle({"jlr.com/cloud/billing"});
+  auto cose = provisioning.issue(claims, credential_format::cose);
+  REQUIRE(cose);
+  CHECK(add(cose).first == "ok");
+  CHECK(charging() == ec::none);
+  restart_vehicle();
+  CHECK(charging() == ec::none);
+  auto list = ask("get_certificates", "[]");
+  CHECK(list.first == "ok");
+  CHECK(list.second.find("\"cose:" + crypto::base64url(cose->text) + "\"") != std::string::npos);
+  for (auto& text : {"cose:" + crypto::base64url("no COSE"), std::string{"cose:"},
+                     "COSE:" + crypto::base64url(cose->text)})
+    CHECK(ask("add_certificate", R"([{"certificate":")" + text + R"("}])")
+          == answer{"error", "credential_invalid"});
+  CHECK(remove(cose->id).first == "ok");
+  CHECK(charging() == ec::revoked);
+}
+
+TEST_CASE_FIXTURE(fixture, "what is deleted is an id: the twin goes with it, and comes back") {
+  start();
+  auto jws = for_vehicle({"jlr.com/cloud/billing"});
+  auto cose = provisioning.issue(*jws, credential_format::cose);
+  CHECK(add(jws).first == "ok");
+  CHECK(add(cose) == answer{"ok", R"({"status":"ok","certificate_id":[")" + jws->id + R"("]})"});
+  CHECK(remove(jws->id)
+        == answer{"ok", R"({"status":"ok","certificate_id":[")" + jws->id + R"("]})"});
+  CHECK(charging() == ec::revoked);
+  CHECK(ask("get_certificates", "[]").second.find(jws->id) == std::string::npos);
+  CHECK(add(cose).first == "ok");
+  CHECK(charging() == ec::none);
+  restart_vehicle();
+  CHECK(charging() == ec::none);
+}
+
+TEST_CASE_FIXTURE(fixture, "a twin is no other credential to be provisioned with") {
+  start();
+  auto first = vehicle.credential;
+  CHECK(add(provisioning.issue(*first, credential_format::cose)).first == "ok");
+  CHECK(remove(first->id) == answer{"error", "refused"});
+}
+
+TEST_CASE_FIXTURE(fixture, "a credential in COSE is added, listed and deleted as text") {
+  start();
+  auto claims = *for_vehicle({"jlr.com/cloud/billing"});
+  auto cose = provisioning.issue(claims, credential_format::cose);
+  REQUIRE(cose);
+  CHECK(add(cose).first == "ok");
+  CHECK(charging() == ec::none);
+  restart_vehicle();
+  CHECK(charging() == ec::none);
+  auto list = ask("get_certificates", "[]");
+  CHECK(list.first == "ok");
+  CHECK(list.second.find("\"cose:" + crypto::base64url(cose->text) + "\"") != std::string::npos);
+  for (auto& text : {"cose:" + crypto::base64url("no COSE"), std::string{"cose:"},
+                     "COSE:" + crypto::base64url(cose->text)})
+    CHECK(ask("add_certificate", R"([{"certificate":")" + text + R"("}])")
+          == answer{"error", "credential_invalid"});
+  CHECK(remove(cose->id).first == "ok");
+  CHECK(charging() == ec::revoked);
+}
+
+TEST_CASE_FIXTURE(fixture, "what is deleted is an id: the twin goes with it, and comes back") {
+  start();
+  auto jws = for_vehicle({"jlr.com/cloud/billing"});
+  auto cose = provisioning.issue(*jws, credential_format::cose);
+  CHECK(add(jws).first == "ok");
+  CHECK(add(cose) == answer{"ok", R"({"status":"ok","certificate_id":[")" + jws->id + R"("]})"});
+  CHECK(remove(jws->id)
+        == answer{"ok", R"({"status":"ok","certificate_id":[")" + jws->id + R"("]})"});
+  CHECK(charging() == ec::revoked);
+  CHECK(ask("get_certificates", "[]").second.find(jws->id) == std::string::npos);
+  CHECK(add(cose).first == "ok");
+  CHECK(charging() == ec::none);
+  restart_vehicle();
+  CHECK(charging() == ec::none);
+}
+
+TEST_CASE_FIXTURE(fixture, "a twin is no other credential to be provisioned with") {
+  start();
+  auto first = vehicle.credential;
+  CHECK(add(provisioning.issue(*first, credential_format::cose)).first == "ok");
+  CHECK(remove(first->id) == answer{"error", "refused"});
+}
+
 TEST_CASE_FIXTURE(fixture, "a revoked credential is not recognised here any more") {
   start();
   auto phone = test::loopback_node{*this, "jlr.com/mobile/5", "phone", {"jlr.com/vin/+/services"}};
