@@ -376,8 +376,11 @@ expected<credential_ptr>
 issue_credential(credential_claims claims, const crypto::private_key& key) {
   if (auto err = normalise_patterns(claims))
     return err;
-  return made_here(
-    crypto::sign_jws(key, credential_type, to_string(key.public_part().uid()), payload_of(claims)));
+  auto text = crypto::sign_jws(key, credential_type, to_string(key.public_part().uid()),
+                               payload_of(claims));
+  if (!text)
+    return std::move(text.error());
+  return made_here(*text);
 }
 
 expected<credential_ptr> delegate_credential(credential_claims claims, const credential_ptr& parent,
@@ -389,7 +392,9 @@ expected<credential_ptr> delegate_credential(credential_claims claims, const cre
     return bad_request("only the key that " + parent->id + " is for may delegate it");
   auto text = crypto::sign_jws(holder, credential_type, to_string(holder.public_part().uid()),
                                payload_of(claims, parent.get()));
-  return made_here(text + ',' + parent->text);
+  if (!text)
+    return std::move(text.error());
+  return made_here(*text + ',' + parent->text);
 }
 
 expected<credential_ptr> parse_credential(std::string_view text) {

@@ -187,7 +187,7 @@ private:
     disk_config.disk = *disk->open();
     disk_config.metrics = context->metrics.get();
     store = keep(w.sys.spawn(rvi::store, std::move(disk_config)));
-    signer = keep(w.sys.spawn(rvi::signer, key));
+    signer = keep(w.sys.spawn(rvi::signer, rvi::signer_config{key}));
     rvi::authorization_config rights_config;
     rights_config.node = context;
     rights_config.store = store;
