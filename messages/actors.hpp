@@ -261,8 +261,12 @@ using service_edge_actor = caf::typed_actor<
   // INTERNAL: forgets requests whose time is long up.
   caf::reacts_to<atom::tick>>;
 
-/// Draws signatures; holds the node's private key.
-using signer_actor = caf::typed_actor<caf::replies_to<atom::sign, std::string>::with<std::string>>;
+/// Draws signatures; holds the node's private key, or knows where it is.
+using signer_actor = caf::typed_actor<
+  // Error: `busy` if the key was out of reach for some seconds; it may be asked again at once.
+  caf::replies_to<atom::sign, std::string>::with<std::string>,
+  // INTERNAL: tries again.
+  caf::reacts_to<atom::tick>>;
 
 /// The STORE AND FORWARD actor keeps requests until they can be delivered (HLD 5.4, 13).
 using store_and_forward_actor = caf::typed_actor<

@@ -249,7 +249,7 @@ expected<crypto::signed_payload> parse_signed(std::string_view bytes) {
   return cose ? take(crypto::parse_cose(bytes)) : take(crypto::parse_jws(bytes));
 }
 
-std::string
+expected<std::string>
 sign(credential_format format, const crypto::private_key& key, const std::string& payload) {
   auto& uid = key.public_part().uid();
   return format == credential_format::cose
@@ -324,7 +324,10 @@ expected<credential_ptr> issue_credential(credential_claims claims, const crypto
                                           credential_format format) {
   if (auto err = normalise_patterns(claims))
     return err;
-  return made_here(sign(format, key, payload_of(format, claims, {})));
+  auto text = sign(format, key, payload_of(format, claims, {}));
+  if (!text)
+    return std::move(text.error());
+  return made_here(*text);
 }
 
 expected<credential_ptr> delegate_credential(credential_claims claims, const credential_ptr& parent,
@@ -334,10 +337,12 @@ expected<credential_ptr> delegate_credential(credential_claims claims, const cre
     return err;
   if (holder.public_part().spki() != parent->key.spki())
     return bad_request("only the key that " + parent->id + " is for may delegate it");
-  auto result = sign(parent->format, holder, payload_of(parent->format, claims, parent->hash));
+  auto text = sign(parent->format, holder, payload_of(parent->format, claims, parent->hash));
+  if (!text)
+    return std::move(text.error());
   if (parent->format == credential_format::jws)
-    result += ',';
-  return made_here(result + parent->text);
+    *text += ',';
+  return made_here(*text + parent->text);
 }
 
 expected<credential_ptr> parse_credential(std::string_view text) {

@@ -28,10 +28,13 @@ std::string proof_input(const crypto::public_key& present, const crypto::public_
 
 } // namespace
 
-std::string
+expected<std::string>
 key_pair_signing_input(const std::string& node_address, uint64_t now_s,
                        const crypto::public_key& present, const crypto::private_key& next) {
   auto& next_key = next.public_part();
+  auto proof = next.sign(proof_input(present, next_key));
+  if (!proof)
+    return std::move(proof.error());
   json::writer out;
   out.begin_object();
   out.member("ver", key_pair_version);
@@ -40,7 +43,7 @@ key_pair_signing_input(const std::string& node_address, uint64_t now_s,
   out.member("iat", now_s);
   out.key("key").begin_object().key("jwk").raw(present.jwk()).end_object();
   out.key("next").begin_object().key("jwk").raw(next_key.jwk()).end_object();
-  out.member("proof", crypto::base64url(next.sign(proof_input(present, next_key))));
+  out.member("proof", crypto::base64url(*proof));
   out.end_object();
   return crypto::jws_signing_input(present.algorithm(), key_pair_type, to_string(present.uid()),
                                    out.take());

@@ -22,8 +22,8 @@ struct key_pair_claims {
   crypto::public_key next;
 };
 
-/// What the present key signs, wherever it is.
-std::string
+/// What the present key signs, wherever it is. Errors: those of the next key.
+expected<std::string>
 key_pair_signing_input(const std::string& node_address, uint64_t now_s,
                        const crypto::public_key& present, const crypto::private_key& next);
 

@@ -171,8 +171,10 @@ issue_revocation_list(revocation_claims claims, const crypto::private_key& key,
   claims.result_sha256 = hash_of(all);
   auto text
     = crypto::sign_jws(key, list_type, to_string(key.public_part().uid()), payload_of(claims));
+  if (!text)
+    return std::move(text.error());
   auto result
-    = parse_revocation_list(text + separator + crypto::base64url(bytes_of(claims.entries)));
+    = parse_revocation_list(*text + separator + crypto::base64url(bytes_of(claims.entries)));
   if (!result)
     return caf::make_error(ec::bad_request, detail_of(result.error()));
   return result;

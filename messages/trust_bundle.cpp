@@ -166,9 +166,12 @@ expected<trust_bundle_ptr> issue_trust_bundle(const bundle_claims& claims,
                                               const std::vector<const crypto::private_key*>& keys) {
   std::vector<std::string> compacts;
   auto payload = payload_of(claims);
-  for (auto* key : keys)
-    compacts.push_back(
-      crypto::sign_jws(*key, bundle_type, to_string(key->public_part().uid()), payload));
+  for (auto* key : keys) {
+    auto text = crypto::sign_jws(*key, bundle_type, to_string(key->public_part().uid()), payload);
+    if (!text)
+      return std::move(text.error());
+    compacts.push_back(std::move(*text));
+  }
   if (compacts.empty())
     return caf::make_error(ec::bad_request, std::string{"a trust bundle needs a signature"});
   auto result = parse_trust_bundle(general_form(compacts));
@@ -182,8 +185,10 @@ expected<trust_bundle_ptr> countersign(const trust_bundle& x, const crypto::priv
   for (auto& signature : x.signatures)
     compacts.push_back(signature.compact);
   auto payload = crypto::unbase64url(part(compacts.front(), 1));
-  compacts.push_back(
-    crypto::sign_jws(key, bundle_type, to_string(key.public_part().uid()), *payload));
+  auto text = crypto::sign_jws(key, bundle_type, to_string(key.public_part().uid()), *payload);
+  if (!text)
+    return std::move(text.error());
+  compacts.push_back(std::move(*text));
   auto result = parse_trust_bundle(general_form(compacts));
   if (!result)
     return caf::make_error(ec::bad_request, detail_of(result.error()));

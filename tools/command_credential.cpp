@@ -5,6 +5,7 @@
 
 #include "messages/credential.hpp"
 #include "messages/transaction_id.hpp"
+#include "runtime/crypto/pkcs11.hpp"
 #include "tools/commands.hpp"
 #include "tools/issuer.hpp"
 #include "tools/issuing.hpp"
@@ -25,8 +26,18 @@ struct root_options {
   std::string organization;
   std::string out;
   std::string algorithm = "ed25519";
+  std::string key_uri;
+  bool generate = false;
   output_format format;
 };
+
+expected<crypto::private_key> root_key(const root_options& options) {
+  auto kind = options.algorithm == "es256" ? crypto::algorithm::es256 : crypto::algorithm::ed25519;
+  if (options.key_uri.empty())
+    return crypto::private_key::generate(kind);
+  return options.generate ? crypto::generate_token_key(options.key_uri, kind)
+                          : crypto::load_token_key(options.key_uri);
+}
 
 struct issue_options {
   std::string root;
@@ -53,13 +64,16 @@ int run_root(const root_options& options) {
   std::error_code ignored;
   if (std::filesystem::exists(anchor_file, ignored))
     return fail(me, caf::make_error(ec::io_failed, anchor_file + " exists and is not replaced"));
-  auto key = crypto::private_key::generate(
-    options.algorithm == "es256" ? crypto::algorithm::es256 : crypto::algorithm::ed25519);
+  if (options.generate && options.key_uri.empty())
+    return fail_usage(me, "--generate goes with --key");
+  auto key = root_key(options);
   if (!key)
     return fail(me, key.error());
   if (auto error = make_directory(options.out, 0700))
     return fail(me, error);
-  if (auto error = crypto::save_private_key(key_file, *key))
+  if (key->external())
+    key_file = options.key_uri;
+  else if (auto error = crypto::save_private_key(key_file, *key))
     return fail(me, error);
   auto anchor = trust_anchor_json(*organization, key->public_part());
   if (auto error = write_new_text(anchor_file, anchor + "\n"))
@@ -74,8 +88,11 @@ int run_root(const root_options& options) {
       .end_object();
     print_line(out.take());
   } else {
-    print_line("Made " + key_file + ": signs the credentials of " + *organization
-               + "; keep it away from every node");
+    if (key->external())
+      print_line("The key on the token signs the credentials of " + *organization);
+    else
+      print_line("Made " + key_file + ": signs the credentials of " + *organization
+                 + "; keep it away from every node");
     print_line("Made " + anchor_file + ": what nodes need to trust it (rvi init --anchor "
                + shell_word(anchor_file) + ")");
   }
@@ -146,6 +163,10 @@ void add_root(CLI::App& parent, command& chosen) {
   sub->add_option("--algorithm", x->algorithm, "ed25519 or es256")
     ->check(CLI::IsMember({"ed25519", "es256"}))
     ->capture_default_str();
+  sub->add_option("--key", x->key_uri,
+                  "a key on a token, instead of root.key: "
+                  "pkcs11:token=T;object=K?module-path=M&pin-source=F");
+  sub->add_flag("--generate", x->generate, "make that key on the token");
   x->format.add_to(*sub);
   sub->callback([x, &chosen] { chosen = [x] { return run_root(*x); }; });
 }
@@ -154,7 +175,7 @@ void add_issue(CLI::App& parent, command& chosen) {
   auto x = std::make_shared<issue_options>();
   auto sub = parent.add_subcommand("issue", "Sign a credential: what a node may receive (sources) "
                                             "and reach (destinations)");
-  sub->add_option("--root", x->root, "the provisioning key, root.key")->required();
+  sub->add_option("--root", x->root, "the provisioning key, root.key or pkcs11:...")->required();
   sub->add_option("--organization", x->organization, "the issuer, such as jlr.com")->required();
   sub->add_flag("--administrator", x->administrator, "may reach provisioning, trust, sota, admin");
   auto form = sub
@@ -177,7 +198,7 @@ void add_delegate(CLI::App& parent, command& chosen) {
                                                "in the form that it has");
   sub->add_option("--credential", x->credential, "the holder's, issued with --delegations")
     ->required();
-  sub->add_option("--key", x->key, "the holder's private key, node.key")->required();
+  sub->add_option("--key", x->key, "the holder's private key, node.key or pkcs11:...")->required();
   x->issuing.add_to(*sub);
   sub->callback([x, &chosen] { chosen = [x] { return run_delegate(*x); }; });
 }

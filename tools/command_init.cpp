@@ -118,6 +118,12 @@ void add_init_command(CLI::App& app, command& chosen) {
   sub->add_option("--algorithm", x->algorithm, "of the node's key: ed25519 or es256")
     ->check(CLI::IsMember({"ed25519", "es256"}))
     ->capture_default_str();
+  sub->add_option("--key", x->node.key_uri,
+                  "a key on a token, instead of a new key file: "
+                  "pkcs11:token=T;object=K?module-path=M&pin-source=F");
+  sub->add_flag("--generate", x->node.generate, "make that key on the token");
+  sub->add_option("--signer", x->node.signer_socket,
+                  "the socket of a running rvi signer that has the key");
   sub->add_option("--connect", x->node.connect, "host:port of a peer to be linked to; repeatable")
     ->allow_extra_args(false);
   sub->add_option("--listen", x->node.listen,

@@ -30,6 +30,7 @@ using command = std::function<int()>;
 /// Runs a node until it is told to stop, or prints its effective configuration.
 int run_node(const std::string& config_path, bool dump_config);
 
+void add_signer_command(CLI::App& app, command& chosen);
 void add_init_command(CLI::App& app, command& chosen);
 void add_credential_command(CLI::App& app, command& chosen);
 void add_credential_inspection(CLI::App& credential, command& chosen); // show, verify

@@ -60,6 +60,7 @@ void build(CLI::App& app, command& chosen) {
     "./rvi.toml or /etc/rvi/rvi.toml.\nExit codes: 0 done, 1 failed, 2 wrong command line. "
     "More: rvi help COMMAND");
   add_node_command(app, chosen);
+  add_signer_command(app, chosen);
   add_init_command(app, chosen);
   add_credential_command(app, chosen);
   add_serve_command(app, chosen);

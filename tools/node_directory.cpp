@@ -6,7 +6,9 @@
 
 #include "messages/credential.hpp"
 #include "messages/name.hpp"
+#include "runtime/crypto/pkcs11.hpp"
 #include "runtime/json/json.hpp"
+#include "runtime/signer/client.hpp"
 #include "tools/text_files.hpp"
 
 #include <arpa/inet.h>
@@ -96,6 +98,16 @@ expected<std::string> check(const new_node& x) {
   }
   namespace fs = std::filesystem;
   std::error_code ignored;
+  if (!x.key_uri.empty() && !crypto::is_token_uri(x.key_uri))
+    return bad_request("--key " + x.key_uri
+                       + ": is no URI such as pkcs11:token=T;object=K?"
+                         "module-path=/a/module.so&pin-source=/a/file");
+  if (!x.key_uri.empty() && !x.signer_socket.empty())
+    return bad_request("--key and --signer exclude each other: the signer has the key");
+  if (x.generate && x.key_uri.empty())
+    return bad_request("--generate goes with --key");
+  if (!x.signer_socket.empty() && !x.signer_socket.starts_with('/'))
+    return bad_request("--signer " + x.signer_socket + ": must be an absolute path");
   for (auto file : {"rvi.toml", "node.key", "node.pub", "token"})
     if (auto path = fs::path{x.directory} / file; fs::exists(path, ignored))
       return caf::make_error(ec::io_failed, path.string()
@@ -126,6 +138,24 @@ expected<std::vector<anchor_file>> read_anchors(const new_node& x) {
   return result;
 }
 
+std::string key_line(const new_node& x) {
+  if (!x.signer_socket.empty())
+    return "\nsigner = " + toml_string(x.signer_socket) + "    # has the key: rvi signer\n";
+  if (!x.key_uri.empty())
+    return "\nkey = " + toml_string(x.key_uri) + "\n";
+  return "\n# key = \"node.key\"    # or pkcs11:..., or signer = \"/run/rvi/signer.sock\"\n";
+}
+
+/// Made here, or found where it is.
+expected<crypto::private_key> key_for(const new_node& x) {
+  if (!x.signer_socket.empty())
+    return signer::connect(x.signer_socket);
+  if (x.key_uri.empty())
+    return crypto::private_key::generate(x.algorithm);
+  return x.generate ? crypto::generate_token_key(x.key_uri, x.algorithm)
+                    : crypto::load_private_key(x.key_uri);
+}
+
 std::string node_section(const new_node& x, const std::string& name) {
   return "# A node of RVI Router. Paths are seen from this file's directory; what is commented "
          "out\n"
@@ -133,10 +163,9 @@ std::string node_section(const new_node& x, const std::string& name) {
          "\n"
          "[node]\n"
          "name = "
-         + toml_string(name)
-         + "    # its address; services register below it\nrole = " + toml_string(x.role)
-         + "\n# key = \"node.key\"\n# credentials = \"credentials\"    # *.jwt and *.cwt of this "
-           "node's key\n"
+         + toml_string(name) + "    # its address; services register below it\nrole = "
+         + toml_string(x.role) + key_line(x)
+         + "# credentials = \"credentials\"    # *.jwt and *.cwt of this node's key\n"
            "# service_infix = "
          + (x.role == "cloud" ? "\"\"    # media_player is found at " + name
                               : "\"services\"    # media_player is found at " + name + "/services")
@@ -210,7 +239,7 @@ expected<created_node> create_node_directory(const new_node& x) {
   auto anchors = read_anchors(x);
   if (!anchors)
     return std::move(anchors.error());
-  auto key = crypto::private_key::generate(x.algorithm);
+  auto key = key_for(x);
   if (!key)
     return std::move(key.error());
   auto base = std::filesystem::path{x.directory.empty() ? "." : x.directory};
@@ -222,8 +251,9 @@ expected<created_node> create_node_directory(const new_node& x) {
   for (auto& anchor : *anchors)
     if (auto error = write_new_text(at(anchor.name), anchor.text))
       return error;
-  if (auto error = crypto::save_private_key(at("node.key"), *key))
-    return error;
+  if (!key->external())
+    if (auto error = crypto::save_private_key(at("node.key"), *key))
+      return error;
   if (auto error = write_new_text(result.public_key_file, result.key.jwk() + "\n"))
     return error;
   auto token = crypto::base64url(crypto::random_bytes(token_bytes));

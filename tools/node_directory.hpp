@@ -20,6 +20,9 @@ struct new_node {
   std::string directory = ".";
   std::string role = "vehicle";
   std::string name;
+  std::string key_uri;       // on a token, instead of a new key file
+  bool generate = false;     // makes it there
+  std::string signer_socket; // of the process that has the key instead
   crypto::algorithm algorithm = crypto::algorithm::ed25519;
   std::vector<std::string> connect;                        // host:port
   std::string listen;                                      // IP:port; empty: as the role has it

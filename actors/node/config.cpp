@@ -21,7 +21,10 @@ void read_node(config::file& file, node_config& x) {
   auto t = file.table("node");
   x.name = t.required_text("name");
   x.role = t.choice("role", "vehicle", {"vehicle", "mobile", "cloud"});
-  x.key_file = t.text("key", "node.key");
+  x.signer_socket = t.text("signer", "");
+  x.key_file = t.text("key", x.signer_socket.empty() ? "node.key" : "");
+  if (!x.signer_socket.empty() && !x.key_file.empty())
+    t.reject("signer", "has the key; leave out key");
   x.credentials_directory = t.text("credentials", "credentials");
   x.service_infix = t.text("service_infix", x.role == "cloud" ? "" : "services");
   x.seed = static_cast<uint64_t>(t.integer("seed", 0, 0));

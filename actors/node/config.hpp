@@ -47,9 +47,10 @@ struct node_config {
   std::string directory; // of the file; relative paths start there
 
   // [node]
-  std::string name; // its address: jlr.com/vin/1234
-  std::string role; // vehicle, mobile, cloud
-  std::string key_file;
+  std::string name;          // its address: jlr.com/vin/1234
+  std::string role;          // vehicle, mobile, cloud
+  std::string key_file;      // or the URI of a key on a token
+  std::string signer_socket; // of the process that has the key instead; empty: none
   std::string credentials_directory;
   std::string service_infix;
   uint64_t seed = 0; // jitter; 0: from the system

@@ -6,6 +6,7 @@
 #include "actors/storage/lmdb_disk.hpp"
 #include "runtime/lmdb/lmdb.hpp"
 #include "runtime/observe/log.hpp"
+#include "runtime/signer/client.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -115,6 +116,15 @@ expected<std::shared_ptr<const access_policy>> load_policy(const node_config& co
   return std::shared_ptr<const access_policy>{std::move(result)};
 }
 
+/// A file, a key on a token, or another process that has one of these.
+expected<crypto::private_key> open_key(const node_config& config) {
+  if (!config.signer_socket.empty())
+    return signer::connect(resolve_path(config, config.signer_socket));
+  if (crypto::is_token_uri(config.key_file))
+    return crypto::load_private_key(config.key_file);
+  return crypto::load_private_key(resolve_path(config, config.key_file));
+}
+
 /// Those of the service API over TCP.
 caf::error load_tokens(const node_config& config, std::vector<access_token>& result) {
   if (config.api_address.empty())
@@ -202,11 +212,12 @@ expected<node_environment_ptr> prepare_environment(const node_config& config) {
   auto store_path = resolve_path(config, config.store_directory);
   if (auto err = check_store(store_path))
     return err;
-  auto key = crypto::load_private_key(resolve_path(config, config.key_file));
+  auto key = open_key(config);
   if (!key)
     return std::move(key.error());
   result->key = *key;
-  result->keys = replaceable_key(resolve_path(config, config.key_file), key->public_part());
+  if (!key->external())
+    result->keys = replaceable_key(resolve_path(config, config.key_file), key->public_part());
   auto known = std::make_shared<credential_cache>(known_credentials_max);
   auto own = load_rights(config, key->public_part(), known, {});
   if (!own)

@@ -41,8 +41,12 @@ caf::actor plain(const Handle& x) {
 /// The certificate only carries the key; it is made anew at each start.
 expected<tls::identity> make_identity(const node_environment& env) {
   auto now_s = env.context->time->wall_ms() / 1'000;
-  return tls::identity{env.key.self_signed_certificate(env.config.name, now_s, certificate_days),
-                       env.key.to_pem()};
+  auto certificate = env.key.self_signed_certificate(env.config.name, now_s, certificate_days);
+  if (!certificate)
+    return std::move(certificate.error());
+  if (env.key.external())
+    return tls::identity{std::move(*certificate), {}, env.key};
+  return tls::identity{std::move(*certificate), env.key.to_pem(), {}};
 }
 
 link_services services_of(const node_environment& env, const children& earlier) {
@@ -70,7 +74,11 @@ child_spec store(node_environment_ptr env) {
 
 child_spec signer(node_environment_ptr env) {
   return {"signer", [env](caf::event_based_actor* self, const children&) {
-            return plain(self->system().spawn(rvi::signer, env->key));
+            signer_config x;
+            x.key = env->key;
+            if (env->key.external()) // which may take its time
+              return plain(self->system().spawn<caf::detached>(rvi::signer, std::move(x)));
+            return plain(self->system().spawn(rvi::signer, std::move(x)));
           }};
 }
 
@@ -83,6 +91,8 @@ child_spec authorization(node_environment_ptr env) {
             x.algorithm = env->key.public_part().algorithm();
             x.source = env->source;
             x.keys = env->keys;
+            if (env->key.external())
+              x.key_location = env->key.external()->location();
             return plain(self->system().spawn(rvi::authorization, std::move(x)));
           }};
 }
@@ -263,7 +273,9 @@ child_spec network_monitor(node_environment_ptr env) {
 }
 
 child_spec tls_link(node_environment_ptr env) {
-  return {"tls-link", [env](caf::event_based_actor* self, const children& earlier) -> caf::actor {
+  auto last = std::make_shared<tls::identity>();
+  return {"tls-link",
+          [env, last](caf::event_based_actor* self, const children& earlier) -> caf::actor {
             auto& config = env->config;
             tls_link_config x;
             x.services = services_of(*env, earlier);
@@ -272,7 +284,11 @@ child_spec tls_link(node_environment_ptr env) {
             x.interfaces = config.interfaces;
             x.dialler = earlier.at("node-discovery");
             x.own_spki = env->key.public_part().spki();
-            x.identity = *make_identity(*env);
+            if (auto made = make_identity(*env))
+              *last = std::move(*made);
+            else // an external key may be out of reach when this actor starts again
+              log::warning("tls-link", "no new certificate", {{"error", describe(made.error())}});
+            x.identity = *last;
             x.identity_source = [env] { return make_identity(*env); };
             if (!config.tls_ca_file.empty())
               x.tls.ca_file = resolve_path(config, config.tls_ca_file);

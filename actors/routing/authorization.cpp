@@ -57,8 +57,18 @@ void authorization_state::choose_all(const asked_ptr& from, draft_batch x) {
     config.node->record(header.id, 2, header.is_reply(), "authorize local service");
     if (right && right->grant)
       header.grant_hash = right->grant->hash;
+    header.arguments_length = x[i].arguments.size();
     unsigned_item item{std::move(x[i]), right ? right->credential : nullptr, from, i};
+    if (right && key_away
+        && (unsigned_items >= config.unsigned_items_max
+            || unsigned_bytes + item.content.arguments.size() > config.unsigned_bytes_max)) {
+      settle(item, {nullptr, caf::make_error(ec::busy, std::string{"the node's key is out of reach "
+                                                                   "and too much waits for it"})});
+      continue;
+    }
     if (right) {
+      ++unsigned_items;
+      unsigned_bytes += item.content.header.arguments_length;
       queued.push_back(std::move(item));
       continue;
     }
@@ -78,6 +88,26 @@ void authorization_state::settle(unsigned_item& item, authorized result) {
   from.results[item.index] = std::move(result);
   if (--from.open == 0)
     from.promise.deliver(std::move(from.results));
+}
+
+void authorization_state::leave_line(unsigned_item& item, authorized result) {
+  --unsigned_items;
+  unsigned_bytes -= item.content.header.arguments_length;
+  settle(item, std::move(result));
+}
+
+void authorization_state::sign_later(std::vector<unsigned_item> items, const caf::error& why) {
+  key_away = true;
+  auto now = config.node->time->wall_ms();
+  std::move(queued.begin(), queued.end(), std::back_inserter(items));
+  queued.clear();
+  for (auto& item : items)
+    if (item.content.header.expires_ms > now)
+      queued.push_back(std::move(item));
+    else
+      leave_line(item, {nullptr, caf::make_error(ec::timeout, "the time was up before the node's "
+                                                              "key could be used: "
+                                                                + detail_of(why))});
 }
 
 void authorization_state::sign_queued() {
@@ -117,7 +147,6 @@ void authorization_state::sign_tree(tree_items items, const credential_ptr& cred
     auto& header = item.content.header;
     header.credential_hash = credential->hash;
     header.arguments_sha256 = crypto::view(crypto::sha256(item.content.arguments));
-    header.arguments_length = item.content.arguments.size();
     encoded->push_back(wire::encode_header(header));
   }
   leaves.assign(encoded->begin(), encoded->end());
@@ -130,6 +159,7 @@ void authorization_state::sign_tree(tree_items items, const credential_ptr& cred
   self->request(config.signer, caf::infinite, atom::sign_v, tree->to_be_signed())
     .then(
       [this, items, encoded, tree](std::string& signature) {
+        key_away = false;
         auto root = std::make_shared<const crypto::batch_root>(
           tree->signed_with(config.algorithm, std::move(signature)));
         for (size_t i = 0; i < items->size(); ++i) {
@@ -141,14 +171,17 @@ void authorization_state::sign_tree(tree_items items, const credential_ptr& cred
           result->root = root;
           result->proof = tree->proof(static_cast<uint32_t>(i));
           config.node->record(result->header.id, 3, result->header.is_reply(), "signed");
-          settle(item, {std::move(result), {}});
+          leave_line(item, {std::move(result), {}});
         }
         --signing;
         sign_queued();
       },
       [this, items](const caf::error& err) {
-        for (auto& item : *items)
-          settle(item, {nullptr, err});
+        if (code_of(err) == ec::busy)
+          sign_later(std::move(*items), err); // the signer has waited before it said so
+        else
+          for (auto& item : *items)
+            leave_line(item, {nullptr, err});
         --signing;
         sign_queued();
       });
@@ -176,12 +209,14 @@ authorization_state::announce(const std::vector<std::string>& services) {
     self
       ->request(config.signer, caf::infinite, atom::sign_v,
                 std::string{announce_label} + services[i])
-      .then([result, open, i, promise, service = services[i],
-             hash = (*credential)->hash](std::string& signature) mutable {
-        (*result)[i] = {service, std::move(signature), hash};
-        if (--*open == 0)
-          promise.deliver(std::move(*result));
-      });
+      .then(
+        [result, open, i, promise, service = services[i],
+         hash = (*credential)->hash](std::string& signature) mutable {
+          (*result)[i] = {service, std::move(signature), hash};
+          if (--*open == 0)
+            promise.deliver(std::move(*result));
+        },
+        [promise](caf::error& err) mutable { promise.deliver(std::move(err)); });
   }
   return promise;
 }
@@ -352,7 +387,10 @@ std::string authorization_state::status() const {
   auto rights = config.node->rights->load();
   auto now = config.node->time->wall_ms();
   json::writer out;
-  out.begin_object().member("node_uid", to_string(config.node->uid));
+  out.begin_object()
+    .member("node_uid", to_string(config.node->uid))
+    .member("key", config.key_location)
+    .member("key_state", key_away ? "out of reach" : "ready");
   out.key("credentials").begin_array();
   for (auto& x : rights->own) {
     auto err = rights->check_standing(*x, now);

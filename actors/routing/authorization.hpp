@@ -61,6 +61,10 @@ struct authorization_config {
   size_t frame_bytes_max = 1 << 20;
   size_t useless_lists_max = 1'024;                  // not newer, from one session
   size_t waiting_lists_bytes_max = size_t{32} << 20; // from peers, not judged yet
+  // Requests and replies not signed yet because the key is out of reach.
+  size_t unsigned_items_max = 10'000;
+  size_t unsigned_bytes_max = size_t{64} << 20; // of arguments
+  std::string key_location = "file";            // for people
 };
 
 /// Authorize bodies and the text a session signs (rvi.proto, Authorize).
@@ -133,6 +137,10 @@ struct authorization_state {
   /// Signs all that has queued up while the signer was busy, a tree for each credential.
   void sign_queued();
   void sign_tree(tree_items items, const credential_ptr& credential);
+  /// The key is out of reach: what is still in time waits, first in line.
+  void sign_later(std::vector<unsigned_item> items, const caf::error& why);
+  /// As `settle`, of one that was in line.
+  void leave_line(unsigned_item& item, authorized result);
   void note_signature();
   void settle(unsigned_item& item, authorized result);
 
@@ -255,6 +263,9 @@ struct authorization_state {
   authorization_config config;
   std::vector<unsigned_item> queued;
   size_t signing = 0;
+  bool key_away = false;             // the last signature was not drawn
+  size_t unsigned_items = 0;         // queued, or being signed
+  size_t unsigned_bytes = 0;         // of their arguments
   uint64_t signatures_not_noted = 0; // in the audit trail
   uint64_t note_signatures_ms = 0;   // not before, boot time
   uint64_t next_authorize_id = 0;    // 0: not reserved yet

@@ -87,12 +87,14 @@ caf::result<std::string> authorization_state::show_next_key(const crypto::privat
   auto rights = config.node->rights->load();
   auto input = key_pair_signing_input(config.node->node_address,
                                       config.node->time->wall_ms() / 1'000, rights->own_key, next);
+  if (!input)
+    return std::move(input.error());
   audit::record("key_used",
                 {{"for", "key pair"}, {"next_uid", to_string(next.public_part().uid())}});
   auto promise = self->make_response_promise<std::string>();
-  self->request(config.signer, caf::infinite, atom::sign_v, input)
+  self->request(config.signer, caf::infinite, atom::sign_v, *input)
     .then(
-      [promise, input, key = next.public_part()](const std::string& signature) mutable {
+      [promise, input = *input, key = next.public_part()](const std::string& signature) mutable {
         json::writer out;
         out.begin_object()
           .member("status", "ok")

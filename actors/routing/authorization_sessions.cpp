@@ -259,9 +259,13 @@ void authorization_state::introduce(link_actor link, session_binding binding) {
   auto input = authorize_signing_input(binding.client, binding.own_spki, binding.peer_spki,
                                        binding.exporter, text);
   self->request(config.signer, caf::infinite, atom::sign_v, std::move(input))
-    .then([this, link, text](std::string& signature) {
-      self->send(link, atom::introduce_v, text, std::move(signature));
-    });
+    .then(
+      [this, link, text](std::string& signature) {
+        self->send(link, atom::introduce_v, text, std::move(signature));
+      },
+      [this, link](const caf::error& err) {
+        self->send(link, atom::close_v, std::string{to_string(code_of(err))}, detail_of(err));
+      });
 }
 
 void authorization_state::admit(link_actor link, session_binding binding, std::string body,

@@ -96,7 +96,11 @@ void service_discovery_state::say(const std::string& service, bool available) {
           if (may_see(x.destinations, said.name))
             self->send(x.handle, atom::announce_v, false, entries);
       },
-      [said](const caf::error& err) {
+      [this, said](const caf::error& err) {
+        // The signer has waited before it said so; only what still holds is said again.
+        if (code_of(err) == ec::busy)
+          return table.local.contains(said.name) == said.available ? say(said.name, said.available)
+                                                                   : void();
         log::warning(component, "a service cannot be announced",
                      {{"service", said.name}, {"error", describe(err)}});
       });

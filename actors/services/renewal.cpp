@@ -66,7 +66,11 @@ void provisioning_state::renew() {
 
 void provisioning_state::ask_for_next(const credential& x, uint64_t now_ms) {
   json::writer arguments;
-  arguments.begin_array().begin_object().member("certificate", written_form(x)).end_object().end_array();
+  arguments.begin_array()
+    .begin_object()
+    .member("certificate", written_form(x))
+    .end_object()
+    .end_array();
   service_call call;
   call.principal = {node_principal, true};
   invoke_call request;

@@ -67,21 +67,21 @@ bool fill_address(sockaddr_un& out, const std::string& path) {
 }
 
 /// Whether a process listens on the socket file.
-bool answers(const sockaddr_un& address) {
-  socket_fd probe{::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+bool answers(const sockaddr_un& address, int type) {
+  socket_fd probe{::socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
   auto generic = reinterpret_cast<const sockaddr*>(&address);
   if (::connect(probe.get(), generic, sizeof address) == 0)
     return true;
   return errno != ECONNREFUSED && errno != ENOENT; // EAGAIN: so busy that its backlog is full
 }
 
-caf::error clear_stale(const std::string& path, const sockaddr_un& address) {
+caf::error clear_stale(const std::string& path, const sockaddr_un& address, int type) {
   struct stat found {};
   if (::lstat(path.c_str(), &found) != 0)
     return errno == ENOENT ? caf::error{} : failed(path, errno);
   if (!S_ISSOCK(found.st_mode))
     return caf::make_error(ec::io_failed, path + ": exists and is no socket");
-  if (answers(address))
+  if (answers(address, type))
     return caf::make_error(ec::io_failed, path + ": somebody already listens there");
   if (::unlink(path.c_str()) != 0 && errno != ENOENT)
     return failed(path, errno);
@@ -171,26 +171,28 @@ expected<listening_socket_ptr> listen_tcp(const std::string& address, uint16_t p
   return result;
 }
 
-expected<listening_socket_ptr> listen_unix(const std::string& path) {
+expected<listening_socket_ptr> listen_unix(const std::string& path, unix_socket kind) {
+  auto type = kind == unix_socket::stream_0660 ? SOCK_STREAM : SOCK_SEQPACKET;
+  auto mode = kind == unix_socket::stream_0660 ? mode_t{0660} : mode_t{0600};
   sockaddr_un address;
   if (!fill_address(address, path))
     return caf::make_error(ec::io_failed,
                            "cannot listen on '" + path + "': empty or over 107 bytes");
   if (auto error = make_folder(path))
     return error;
-  if (auto error = clear_stale(path, address))
+  if (auto error = clear_stale(path, address, type))
     return error;
   auto result = std::make_shared<listening_socket>();
-  result->fd = socket_fd{::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+  result->fd = socket_fd{::socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
   if (!result->fd)
     return failed("cannot listen on " + path, errno);
   // The file is born with this mode less the umask, never wider; chmod gives back what that took.
-  ::fchmod(result->fd.get(), 0660);
+  ::fchmod(result->fd.get(), mode);
   auto generic = reinterpret_cast<const sockaddr*>(&address);
   if (::bind(result->fd.get(), generic, sizeof address) != 0)
     return failed("cannot listen on " + path, errno);
   struct stat made {};
-  if (::lstat(path.c_str(), &made) != 0 || ::chmod(path.c_str(), 0660) != 0)
+  if (::lstat(path.c_str(), &made) != 0 || ::chmod(path.c_str(), mode) != 0)
     return failed("cannot listen on " + path, errno);
   result->path = path;
   result->device = made.st_dev;

@@ -62,10 +62,13 @@ using listening_socket_ptr = std::shared_ptr<listening_socket>;
 /// Error: `io_failed`, naming address and port.
 expected<listening_socket_ptr> listen_tcp(const std::string& address, uint16_t port);
 
-/// Listens on a file of mode 0660; its folder is made with 0750 if it is missing. A file that is
-/// left over is removed only if it is a socket and nobody answers on it. Error: `io_failed` with
-/// the path.
-expected<listening_socket_ptr> listen_unix(const std::string& path);
+/// Streams for whoever is in the group, or packets that keep their bounds for the owner alone.
+enum class unix_socket { stream_0660, packets_0600 };
+
+/// Listens on a file; its folder is made with 0750 if it is missing. A file that is left over is
+/// removed only if it is a socket and nobody answers on it. Error: `io_failed` with the path.
+expected<listening_socket_ptr>
+listen_unix(const std::string& path, unix_socket kind = unix_socket::stream_0660);
 
 /// A connection somebody made to us. Take `fd.release()`, or it closes with this.
 struct accepted_socket {

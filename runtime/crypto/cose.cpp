@@ -65,8 +65,8 @@ caf::error read_header(std::string_view bytes, cose& out) {
 
 } // namespace
 
-std::string sign_cose(const private_key& key, std::string_view type, std::string_view key_id,
-                      std::string_view payload) {
+expected<std::string> sign_cose(const private_key& key, std::string_view type,
+                                std::string_view key_id, std::string_view payload) {
   assert(key);
   cbor::writer header;
   header.map(3)
@@ -76,12 +76,11 @@ std::string sign_cose(const private_key& key, std::string_view type, std::string
     .bytes(key_id)
     .integer(typ_label)
     .text(type);
+  auto signature = key.sign(signing_input_of(header.written(), payload));
+  if (!signature)
+    return std::move(signature.error());
   cbor::writer out;
-  out.array(4)
-    .bytes(header.written())
-    .map(0)
-    .bytes(payload)
-    .bytes(key.sign(signing_input_of(header.written(), payload)));
+  out.array(4).bytes(header.written()).map(0).bytes(payload).bytes(*signature);
   return cose_tag + out.take();
 }
 

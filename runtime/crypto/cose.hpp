@@ -21,8 +21,8 @@ struct cose : signed_payload {};
 inline constexpr char cose_tag = '\xd2';
 
 /// Header parameters are alg (1), kid (4) and typ (16, RFC 9596), all protected.
-std::string sign_cose(const private_key& key, std::string_view type, std::string_view key_id,
-                      std::string_view payload);
+expected<std::string> sign_cose(const private_key& key, std::string_view type,
+                                std::string_view key_id, std::string_view payload);
 
 /// Takes the bytes apart. Refuses: over 16 KiB, anything that runtime/cbor refuses, no tag 18, any
 /// other protected header parameter and any unprotected one, alg neither EdDSA (-8) nor ES256 (-7),

@@ -95,21 +95,41 @@ private:
   std::shared_ptr<const state> state_;
 };
 
+/// A private key that lives elsewhere: on a token, in another process. What it signs may fail or
+/// take time, unlike what a key of this process signs.
+class external_key {
+public:
+  virtual ~external_key() = default;
+  /// 64 bytes, r||s for ES256 with any s. From any thread; takes at most about two seconds. Errors:
+  /// `busy` if the key is out of reach now and may come back; others say that it will not sign
+  /// this.
+  virtual expected<std::string> sign(std::string_view message) const = 0;
+  /// Where it is, for people: a URI without secrets.
+  virtual std::string location() const = 0;
+};
+
 class private_key {
 public:
   private_key() = default;
   static expected<private_key> generate(crypto::algorithm x);
   /// PKCS#8 PEM, not encrypted. Errors: `malformed`.
   static expected<private_key> from_pem(std::string_view pem);
+  /// The private part of `known`, wherever it is.
+  static private_key from_external(const public_key& known, std::shared_ptr<const external_key> x);
   explicit operator bool() const { return state_ != nullptr; }
-  std::string to_pem() const; // PKCS#8
+  std::string to_pem() const; // PKCS#8; the key is in this process (asserted)
   const public_key& public_part() const;
-  /// 64 bytes; ES256 is low S. May be called from several threads at once.
-  std::string sign(std::string_view message) const;
+  /// Null: the key is in this process.
+  const external_key* external() const;
+  /// 64 bytes; ES256 is low S. May be called from several threads at once. Never fails if the key
+  /// is in this process. Errors: those of `external_key`.
+  expected<std::string> sign(std::string_view message) const;
   /// A self-signed X.509 certificate (DER) for TLS: subject CN = `name`, serverAuth and clientAuth,
   /// valid from one day before `now_s` until `now_s` + `days`. Trust never comes from it: the key
-  /// is compared with the credential's cnf key. Empty if `name` is not UTF-8.
-  std::string self_signed_certificate(std::string_view name, uint64_t now_s, uint32_t days) const;
+  /// is compared with the credential's cnf key. Errors: `malformed` if `name` is not UTF-8; those
+  /// of `sign`.
+  expected<std::string>
+  self_signed_certificate(std::string_view name, uint64_t now_s, uint32_t days) const;
 
 private:
   struct state;
@@ -121,8 +141,12 @@ expected<std::string> load_secret_file(const std::string& path);
 /// Writes a new file with mode 0600 and syncs it; refuses to replace one.
 caf::error save_secret_file(const std::string& path, std::string_view text);
 
-/// Reads a PEM key file. Errors: `io_failed`; `file_unsafe` if group or others may read or write it
-/// or it belongs to another user (says which chmod or chown mends it); `malformed`.
+/// True for a key on a token (RFC 7512), which `load_private_key` takes where a path could be.
+bool is_token_uri(std::string_view x);
+
+/// Reads a PEM key file, or finds the key that a `pkcs11:` URI names (pkcs11.hpp). Errors:
+/// `io_failed`; `file_unsafe` if group or others may read or write it or it belongs to another user
+/// (says which chmod or chown mends it); `malformed`; and for a token those of pkcs11.hpp.
 expected<private_key> load_private_key(const std::string& path);
 /// Writes a new file with mode 0600 and syncs it; refuses to replace one.
 caf::error save_private_key(const std::string& path, const private_key& key);

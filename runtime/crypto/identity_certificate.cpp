@@ -30,11 +30,11 @@ Botan::X509_Time calendar(uint64_t s) {
 
 } // namespace
 
-std::string private_key::self_signed_certificate(std::string_view name, uint64_t now_s,
-                                                 uint32_t days) const try {
+expected<std::string> private_key::self_signed_certificate(std::string_view name, uint64_t now_s,
+                                                           uint32_t days) const try {
   assert(state_);
-  if (!json::is_utf8(name))
-    return {}; // Botan would write it, OpenSSL not read it
+  if (!json::is_utf8(name)) // Botan would write it, OpenSSL not read it
+    return caf::make_error(ec::malformed, std::string{"a certificate's name must be UTF-8"});
   Botan::X509_Cert_Options options;
   options.common_name = name; // not by the constructor, which splits at '/'
   options.start = calendar(now_s - std::min(now_s, day_s));
@@ -47,9 +47,11 @@ std::string private_key::self_signed_certificate(std::string_view name, uint64_t
   auto der = Botan::X509::create_self_signed_cert(options, *state_->key, "SHA-256",
                                                   detail::thread_generator())
                .BER_encode();
-  return {der.begin(), der.end()};
-} catch (const std::exception&) {
-  return {};
+  return std::string{der.begin(), der.end()};
+} catch (detail::external_failure& e) {
+  return std::move(e.error);
+} catch (const std::exception& e) {
+  return caf::make_error(ec::malformed, std::string{"cannot make a certificate: "} + e.what());
 }
 
 } // namespace rvi::crypto

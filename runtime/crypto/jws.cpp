@@ -84,11 +84,14 @@ std::string jws_signing_input(algorithm key, std::string_view type, std::string_
   return base64url(header.take()) + "." + base64url(payload);
 }
 
-std::string sign_jws(const private_key& key, std::string_view type, std::string_view key_id,
-                     std::string_view payload) {
+expected<std::string> sign_jws(const private_key& key, std::string_view type,
+                               std::string_view key_id, std::string_view payload) {
   assert(key);
   auto result = jws_signing_input(key.public_part().algorithm(), type, key_id, payload);
-  result += "." + base64url(key.sign(result));
+  auto signature = key.sign(result);
+  if (!signature)
+    return std::move(signature.error());
+  result += "." + base64url(*signature);
   return result;
 }
 

@@ -27,9 +27,9 @@ bool verify(const signed_payload& x, const public_key& key);
 
 struct jws : signed_payload {};
 
-/// Header members are written in the order alg, kid, typ.
-std::string sign_jws(const private_key& key, std::string_view type, std::string_view key_id,
-                     std::string_view payload);
+/// Header members are written in the order alg, kid, typ. Errors: those of the key.
+expected<std::string> sign_jws(const private_key& key, std::string_view type,
+                               std::string_view key_id, std::string_view payload);
 
 /// What a signature is over: header and payload. Whoever has the key elsewhere adds a dot and the
 /// signature in base64url.

@@ -5,6 +5,7 @@
 
 #include "runtime/crypto/crypto.hpp"
 #include "runtime/crypto/key_state.hpp"
+#include "runtime/crypto/pkcs11.hpp"
 
 #include <cassert>
 #include <cerrno>
@@ -144,6 +145,8 @@ caf::error save_secret_file(const std::string& path, std::string_view text) {
 }
 
 expected<private_key> load_private_key(const std::string& path) {
+  if (is_token_uri(path))
+    return load_token_key(path);
   auto text = load_secret_file(path);
   if (!text)
     return std::move(text.error());

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -74,6 +75,15 @@ private:
   std::vector<std::unique_ptr<T>> idle_;
 };
 
+/// A key for Botan that signs by asking `x`; what it throws then is an `external_failure`.
+std::unique_ptr<Botan::Private_Key>
+asking(const public_key& known, std::shared_ptr<const external_key> x);
+
+struct external_failure : std::runtime_error {
+  explicit external_failure(caf::error x) : std::runtime_error{describe(x)}, error{std::move(x)} {}
+  caf::error error;
+};
+
 } // namespace detail
 
 struct private_key::state {
@@ -82,7 +92,8 @@ struct private_key::state {
   /// Fills in the public part of a state that has its key.
   static expected<private_key> finish(std::shared_ptr<state> x);
 
-  std::unique_ptr<Botan::Private_Key> key;
+  std::unique_ptr<Botan::Private_Key> key; // one that asks `external`, if there is that
+  std::shared_ptr<const external_key> external;
   public_key public_part;
   mutable detail::prepared<Botan::PK_Signer> signers; // they refer to `key`
 };

@@ -29,6 +29,7 @@ using botan_key = std::unique_ptr<Botan::Private_Key>;
 constexpr const char* curve = "secp256r1";
 constexpr size_t seed_size = 32;
 constexpr size_t ed25519_key_size = 32; // the end of its SPKI
+constexpr size_t signature_size = 64;
 
 /// Null if it is neither Ed25519 nor P-256.
 botan_key rebuild(const Botan::Private_Key& x) {
@@ -50,8 +51,20 @@ botan_key rebuild(const Botan::Private_Key& x) {
 std::string sign_with(Botan::PK_Signer& signer, std::string_view message) {
   auto signature
     = signer.sign_message(detail::bytes(message), message.size(), detail::thread_generator());
-  assert(signature.size() == 64);
+  assert(signature.size() == signature_size);
   return {signature.begin(), signature.end()};
+}
+
+/// A token or another program may answer anything, and with any s.
+expected<std::string>
+sign_elsewhere(const external_key& key, algorithm kind, std::string_view message) {
+  auto signature = key.sign(message);
+  if (signature && signature->size() != signature_size)
+    return caf::make_error(ec::internal, key.location() + ": a signature of "
+                                           + std::to_string(signature->size()) + " bytes");
+  if (signature && kind == algorithm::es256)
+    detail::lower_s({reinterpret_cast<uint8_t*>(signature->data()), signature->size()});
+  return signature;
 }
 
 } // namespace
@@ -95,8 +108,25 @@ expected<private_key> private_key::state::finish(std::shared_ptr<state> x) {
   return result;
 }
 
-std::string private_key::to_pem() const {
+private_key
+private_key::from_external(const public_key& known, std::shared_ptr<const external_key> x) {
+  assert(known && x);
+  auto made = std::make_shared<state>();
+  made->public_part = known;
+  made->key = detail::asking(known, x);
+  made->external = std::move(x);
+  private_key result;
+  result.state_ = std::move(made);
+  return result;
+}
+
+const external_key* private_key::external() const {
   assert(state_);
+  return state_->external.get();
+}
+
+std::string private_key::to_pem() const {
+  assert(state_ && !state_->external);
   auto encode = [this]() noexcept { return Botan::PKCS8::PEM_encode(*state_->key); };
   return encode();
 }
@@ -106,8 +136,10 @@ const public_key& private_key::public_part() const {
   return state_->public_part;
 }
 
-std::string private_key::sign(std::string_view message) const {
+expected<std::string> private_key::sign(std::string_view message) const {
   assert(state_);
+  if (state_->external)
+    return sign_elsewhere(*state_->external, state_->public_part.algorithm(), message);
   auto& spki = state_->public_part.spki();
   if (auto* scheme = detail::substitute();
       scheme && state_->public_part.algorithm() == algorithm::ed25519)

@@ -4,6 +4,7 @@
 // early data, tickets sealed by keys that can be thrown away.
 
 #include "runtime/tls/context_state.hpp"
+#include "runtime/tls/external_key.hpp"
 
 #include <cassert>
 #include <cstring>
@@ -119,6 +120,14 @@ void set_tickets(SSL_CTX* ctx, const options& opts) {
   SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, seal_ticket);
 }
 
+EVP_PKEY* key_of(const identity& id) {
+  if (id.external)
+    return make_external_key(id.external);
+  owned<BIO> pem{
+    BIO_new_mem_buf(id.private_key_pem.data(), static_cast<int>(id.private_key_pem.size()))};
+  return PEM_read_bio_PrivateKey(pem.get(), nullptr, no_password, nullptr);
+}
+
 bool supported(EVP_PKEY* key) {
   if (EVP_PKEY_is_a(key, "ED25519"))
     return true;
@@ -139,7 +148,10 @@ std::string openssl_reason() {
 
 caf::error context_state::configure(const identity& id) {
   ERR_clear_error();
-  ctx.reset(SSL_CTX_new(TLS_method()));
+  auto* library = id.external ? external_key_library() : nullptr; // null: OpenSSL's own
+  if (id.external && library == nullptr)
+    return refuse("OpenSSL with a key from outside");
+  ctx.reset(SSL_CTX_new_ex(library, nullptr, TLS_method()));
   if (!ctx || !set_rules(ctx.get(), opts))
     return refuse("TLS rules");
   set_tickets(ctx.get(), opts);
@@ -148,9 +160,7 @@ caf::error context_state::configure(const identity& id) {
   owned<X509> certificate{d2i_X509(nullptr, &der, static_cast<long>(id.certificate_der.size()))};
   if (!certificate || der != end)
     return refuse("TLS certificate");
-  owned<BIO> pem{
-    BIO_new_mem_buf(id.private_key_pem.data(), static_cast<int>(id.private_key_pem.size()))};
-  owned<EVP_PKEY> key{PEM_read_bio_PrivateKey(pem.get(), nullptr, no_password, nullptr)};
+  owned<EVP_PKEY> key{key_of(id)};
   if (!key)
     return refuse("TLS private key");
   if (!supported(key.get()))

@@ -5,6 +5,7 @@
 // peers: each call into SSL is preceded by ERR_clear_error().
 
 #include "runtime/tls/context_state.hpp"
+#include "runtime/tls/external_key.hpp"
 
 #include <algorithm>
 #include <cassert>
@@ -219,6 +220,7 @@ void session::state::close() {
 }
 
 caf::error session::state::reason_for(int returned) {
+  auto not_signed = take_signing_failure(); // of this call: it must not show in another session's
   if (returned == 1)
     return {};
   if (!established && handshake_bytes > handshake_bytes_max)
@@ -231,6 +233,8 @@ caf::error session::state::reason_for(int returned) {
       close();
       return caf::make_error(ec::link_down, "the peer closed the TLS session");
     default:
+      if (not_signed)
+        return fail(code_of(not_signed), detail_of(not_signed));
       return fail(code_for(ERR_peek_error()), openssl_reason());
   }
 }

@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include "runtime/crypto/crypto.hpp"
 #include "runtime/error.hpp"
 
 #include <cstddef>
@@ -20,6 +21,8 @@ namespace rvi::tls {
 struct identity {
   std::string certificate_der;
   std::string private_key_pem; // PKCS#8, not encrypted
+  /// Instead of PEM: a key that is not in this process. A handshake waits while it signs.
+  crypto::private_key external{};
 };
 
 struct options {
@@ -73,8 +76,8 @@ public:
   /// was decrypted before it is in `plaintext`. Errors: `link_down` after the peer's close_notify
   /// or when the session is over; `unauthenticated` if a certificate is missing or refused, by
   /// either side; `protocol_mismatch` if the peer does not offer TLS 1.3; `limit_exceeded` for a
-  /// handshake over 64 KiB; `malformed` for anything else that is not TLS or was changed on the
-  /// way.
+  /// handshake over 64 KiB; `busy` and others of an external key that does not sign; `malformed`
+  /// for anything else that is not TLS or was changed on the way.
   caf::error receive(std::string_view ciphertext, std::string& plaintext);
 
   /// Encrypts into as few records as possible: join small frames before the call. Errors:

@@ -54,7 +54,7 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
 std::string
 forged_jws(const crypto::private_key& key, std::string_view header, std::string_view payload) {
   auto input = crypto::base64url(header) + "." + crypto::base64url(payload);
-  return input + "." + crypto::base64url(key.sign(input));
+  return input + "." + crypto::base64url(*key.sign(input));
 }
 
 std::string part_of(const std::string& compact, int number) {

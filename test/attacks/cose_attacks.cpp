@@ -60,7 +60,7 @@ struct fixture : attack {
                const std::string& payload, const std::string& unprotected = "\xa0") {
     cbor::writer input;
     input.array(4).text("Signature1").bytes(protected_header).bytes("").bytes(payload);
-    return parts(protected_header, unprotected, payload, key.sign(input.written()));
+    return parts(protected_header, unprotected, payload, *key.sign(input.written()));
   }
 
   static std::string parts(const std::string& protected_header, const std::string& unprotected,
@@ -267,7 +267,7 @@ TEST_CASE_FIXTURE(fixture, "COSE inside a chain of JWS, and the reverse") {
   auto claims
     = replaced(part_of(jws_leaf, 1), crypto::base64url(jws->hash), crypto::base64url(cose->hash));
   refuses_invalid(
-    crypto::sign_jws(dealer, "rvi-cred+jwt", to_string(dealer.public_part().uid()), claims) + ","
+    *crypto::sign_jws(dealer, "rvi-cred+jwt", to_string(dealer.public_part().uid()), claims) + ","
     + cose->text);
   // So that this was the reason.
   signatures_max = 3;

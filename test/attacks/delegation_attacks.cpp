@@ -56,7 +56,7 @@ struct chain_fixture : attack {
   void refuses_claims(std::string_view from, std::string_view to, const crypto::private_key& by,
                       uint64_t checks) {
     auto claims = replaced(part_of(leaf(), 1), from, to);
-    auto text = crypto::sign_jws(by, "rvi-cred+jwt", to_string(by.public_part().uid()), claims);
+    auto text = *crypto::sign_jws(by, "rvi-cred+jwt", to_string(by.public_part().uid()), claims);
     signatures_max = checks;
     refuses_credential(text + "," + parent->text, "credential_invalid");
   }
@@ -147,7 +147,7 @@ TEST_CASE_FIXTURE(chain_fixture, "a right that may not be passed on is passed on
   auto claims = part_of(leaf(), 1);
   claims = replaced(claims, crypto::base64url(parent->hash), crypto::base64url(plain->hash));
   auto text
-    = crypto::sign_jws(dealer, "rvi-cred+jwt", to_string(dealer.public_part().uid()), claims);
+    = *crypto::sign_jws(dealer, "rvi-cred+jwt", to_string(dealer.public_part().uid()), claims);
   signatures_max = 0;
   refuses_credential(text + "," + plain->text, "credential_invalid");
 }
@@ -242,7 +242,7 @@ TEST_CASE_FIXTURE(attack, "a grant for the attacked node that its granter has no
   claims.destinations = {"jlr.com/vin/9/services"};
   auto input = grant_signing_input(claims);
   REQUIRE(input);
-  auto text = signed_grant(*input, stranger.sign(*input));
+  auto text = signed_grant(*input, *stranger.sign(*input));
   auto x = attacker.header("rpc:jlr.com/cloud/grants/add_grant");
   signatures_max += 2; // the root's, the grant's
   peer.send(attacker.sign({x}, {R"([{"grant":")" + text + R"("}])"}));

@@ -155,7 +155,7 @@ TEST_CASE_FIXTURE(fixture, "the reference implementation's authorization in plai
 
 TEST_CASE_FIXTURE(fixture, "ciphertext replayed on a new connection is worth nothing") {
   // A recorded ClientHello of a good peer, and what it sent after it.
-  tls::identity good{attacker.key.self_signed_certificate("hostile", wall_ms() / 1'000, 30),
+  tls::identity good{*attacker.key.self_signed_certificate("hostile", wall_ms() / 1'000, 30),
                      attacker.key.to_pem()};
   auto own = tls::context::make(good);
   REQUIRE(own);

@@ -48,7 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     auto claims
       = fuzz::filled(with_key(in.take(length), own), std::string(32, 'p'), crypto::view(before));
     bytes
-      = crypto::sign_cose(issuer.key, "application/rvi-cred+cwt", crypto::view(own.uid()), claims)
+      = *crypto::sign_cose(issuer.key, "application/rvi-cred+cwt", crypto::view(own.uid()), claims)
         + bytes;
   }
   if (!sign) {

@@ -34,7 +34,7 @@ struct organization {
   }
 
   std::string sign(std::string_view type, std::string_view payload) const {
-    return rvi::crypto::sign_jws(key, type, rvi::to_string(key.public_part().uid()), payload);
+    return *rvi::crypto::sign_jws(key, type, rvi::to_string(key.public_part().uid()), payload);
   }
 
   rvi::crypto::private_key key

@@ -114,7 +114,7 @@ signed_frame(const peer_card& from, const std::string& header, const std::string
   crypto::digest hash;
   std::copy_n(from.credential->hash.begin(), hash.size(), reinterpret_cast<char*>(hash.data()));
   crypto::batch_tree tree{{header}, hash, wall_ms()};
-  auto root = tree.signed_with(crypto::algorithm::ed25519, from.key.sign(tree.to_be_signed()));
+  auto root = tree.signed_with(crypto::algorithm::ed25519, *from.key.sign(tree.to_be_signed()));
   ::rvi::wire::Frame frame;
   auto& x = *frame.mutable_batch();
   x.set_batch_id(root.batch_id);
@@ -188,7 +188,7 @@ bool hostile_peer::receive(milliseconds time) {
 
 bool hostile_peer::handshake(const crypto::private_key& key) {
   key_ = key;
-  auto certificate = key.self_signed_certificate("hostile", wall_ms() / 1'000, 30);
+  auto certificate = *key.self_signed_certificate("hostile", wall_ms() / 1'000, 30);
   auto context = tls::context::make({certificate, key.to_pem()});
   REQUIRE(context);
   tls_.emplace(*context, tls::side::client);
@@ -237,7 +237,7 @@ std::string hostile_peer::exporter() const {
 
 std::string
 hostile_peer::sign(const std::string& body, const crypto::private_key& key, bool client) const {
-  return key.sign(
+  return *key.sign(
     signing_input(client, key_.public_part().spki(), tls_->peer_spki(), exporter(), body));
 }
 

@@ -35,14 +35,18 @@ namespace {
 constexpr milliseconds exit_poll{5};
 constexpr size_t log_tail_bytes = 4'000;
 
-/// Becomes the node; ends with the test, however the test ends.
-[[noreturn]] void become_node(const std::string& config, const std::string& log_file) {
+/// Becomes `rvi` with these arguments; ends with the test, however the test ends.
+[[noreturn]] void become_rvi(std::vector<std::string> arguments, const std::string& log_file) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   int log = ::open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   ::dup2(log, STDOUT_FILENO);
   ::dup2(log, STDERR_FILENO);
   auto program = rvi_program();
-  ::execl(program.c_str(), "rvi", "node", "--config", config.c_str(), nullptr);
+  std::vector<char*> words{program.data()};
+  for (auto& x : arguments)
+    words.push_back(x.data());
+  words.push_back(nullptr);
+  ::execv(program.c_str(), words.data());
   std::string why = program + ": " + std::strerror(errno) + "\n";
   (void)!::write(STDERR_FILENO, why.data(), why.size());
   ::_exit(127);
@@ -53,6 +57,13 @@ std::string quoted_list(const std::vector<std::string>& xs) {
   for (auto& x : xs)
     result += (result.size() > 1 ? ", \"" : "\"") + x + "\"";
   return result + "]";
+}
+
+std::string content_of(const std::string& path) {
+  std::ifstream in{path, std::ios::binary};
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
 }
 
 } // namespace
@@ -108,13 +119,58 @@ node_world::~node_world() {
     fs::remove_all(folder, ignored);
 }
 
+void signer_process::start() {
+  REQUIRE(pid_ == -1);
+  pid_ = ::fork();
+  REQUIRE(pid_ >= 0);
+  if (pid_ != 0)
+    return;
+  std::vector<std::string> arguments{"signer", "--key", key_};
+  if (!user.empty())
+    arguments.insert(arguments.end(), {"--user", user});
+  if (passed_fd < 0) {
+    arguments.insert(arguments.end(), {"--socket", socket_});
+  } else {
+    ::dup2(passed_fd, 3); // sd_listen_fds(3)
+    ::fcntl(3, F_SETFD, 0);
+    ::setenv("LISTEN_FDS", "1", 1);
+    ::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1);
+  }
+  become_rvi(std::move(arguments), socket_ + ".log");
+}
+
+void signer_process::kill() {
+  if (pid_ == -1)
+    return;
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+  pid_ = -1;
+}
+
+int signer_process::terminate() {
+  REQUIRE(::kill(pid_, SIGTERM) == 0);
+  return wait_exit();
+}
+
+int signer_process::wait_exit() {
+  int status = 0;
+  REQUIRE(::waitpid(pid_, &status, 0) == pid_);
+  pid_ = -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+std::string signer_process::log() const {
+  return content_of(socket_ + ".log");
+}
+
 node_process::node_process(node_world& world, const std::string& directory, node_settings x)
   : settings(std::move(x)),
-    key(*crypto::private_key::generate(crypto::algorithm::ed25519)),
+    key(settings.key ? settings.key : *crypto::private_key::generate(crypto::algorithm::ed25519)),
     world_(world),
     directory_(world.folder + "/" + directory) {
   REQUIRE(fs::create_directories(directory_ + "/credentials"));
-  REQUIRE(!crypto::save_private_key(path("node.key"), key));
+  if (settings.key_place.empty())
+    REQUIRE(!crypto::save_private_key(path("node.key"), key));
   REQUIRE(!crypto::save_secret_file(path("token"), "a token of 24 characters"));
   write_config();
   auto& root = world.provisioning;
@@ -132,7 +188,7 @@ node_process::~node_process() {
 void node_process::write_config(const std::string& more) {
   auto& x = settings;
   std::string text = "[node]\nname = \"" + x.name + "\"\nrole = \"" + x.role
-                     + "\"\nservice_infix = \"" + x.infix + "\"\n";
+                     + "\"\nservice_infix = \"" + x.infix + "\"\n" + x.key_place;
   auto anchors = x.anchors;
   anchors.push_back(world_.folder + "/anchor.json");
   text += "[trust]\nanchors = " + quoted_list(anchors) + "\n";
@@ -165,7 +221,7 @@ void node_process::launch() {
   pid_ = ::fork();
   REQUIRE(pid_ >= 0);
   if (pid_ == 0)
-    become_node(config, log_file);
+    become_rvi({"node", "--config", config}, log_file);
 }
 
 void node_process::start() {
@@ -236,10 +292,7 @@ int node_process::exit_code_of_start() {
 }
 
 std::string node_process::log() const {
-  std::ifstream in{path("log"), std::ios::binary};
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
+  return content_of(path("log"));
 }
 
 std::string node_process::log_tail() const {

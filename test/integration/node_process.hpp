@@ -60,6 +60,38 @@ struct node_settings {
   std::string links;
   std::string store;
   std::string limits;
+  // Where its key is, if it is not in node.key: the key, and what [node] says of it.
+  crypto::private_key key;
+  std::string key_place;
+};
+
+/// An `rvi signer`; its log is SOCKET.log. Ends with the test.
+class signer_process {
+public:
+  signer_process(std::string key, std::string socket)
+    : key_(std::move(key)),
+      socket_(std::move(socket)) {}
+  ~signer_process() { kill(); }
+  signer_process(const signer_process&) = delete;
+  signer_process& operator=(const signer_process&) = delete;
+
+  void start(); // returns at once: who connects waits for it
+  void kill();
+  /// SIGTERM; the exit code.
+  int terminate();
+  /// It ends by itself; the exit code.
+  int wait_exit();
+  pid_t pid() const { return pid_; }
+  const std::string& socket() const { return socket_; }
+  std::string log() const;
+
+  std::string user;   // whom it serves; empty: this one
+  int passed_fd = -1; // a socket passed to it as systemd does, instead of its own
+
+private:
+  std::string key_;
+  std::string socket_;
+  pid_t pid_ = -1;
 };
 
 class node_process {
@@ -79,6 +111,7 @@ public:
   /// Starts the process and waits until its service API takes connections.
   void start();
   bool running();
+  pid_t pid() const { return pid_; }
   /// Anonymous memory of the process now, in bytes.
   uint64_t anonymous_bytes() const;
   /// SIGKILL, and gone when it returns.

@@ -167,7 +167,7 @@ std::string payload_of(const plan& x, uint64_t oddity, dice& roll) {
 /// Protected header and signature as they should be.
 std::pair<std::string, std::string> plain_signature(const signing& by, const std::string& payload) {
   auto kid = crypto::hex(crypto::view(by.key->public_part().uid()));
-  auto text = crypto::sign_jws(*by.key, by.type, kid, *crypto::unbase64url(payload));
+  auto text = *crypto::sign_jws(*by.key, by.type, kid, *crypto::unbase64url(payload));
   return {text.substr(0, text.find('.')), text.substr(text.rfind('.') + 1)};
 }
 

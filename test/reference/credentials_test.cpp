@@ -219,7 +219,7 @@ std::string draw_chain(const federation& w, dice& roll) {
   if (roll.below(8) == 0)
     xs.emplace_back("relay", "[\"jlr.com/vin\"]");
   signing by{&w.signer("jlr.com", "cred", roll), "rvi-cred+jwt", nullptr};
-  auto text = crypto::sign_jws(
+  auto text = *crypto::sign_jws(
     *by.key, by.type, crypto::hex(crypto::view(by.key->public_part().uid())), text_of(xs, roll));
   auto* holder = &first;
   for (auto depth = roll.below(3) > 0 ? 1 : 1 + roll.below(4); depth > 0; --depth) {

@@ -218,7 +218,7 @@ TEST_CASE("revocation lists as long as may be, and longer") {
          {"sha256", quoted(reference::hex(reference::sha256(reference::bytes_of(in_force))))}};
     dice roll{0}; // for white space alone
     auto& key = at.w.roots.front().key;
-    return crypto::sign_jws(key, "rvi-crl+jwt", at.w.roots.front().kid(), text_of(claims, roll))
+    return *crypto::sign_jws(key, "rvi-crl+jwt", at.w.roots.front().kid(), text_of(claims, roll))
            + "~" + crypto::base64url(reference::bytes_of(entries));
   };
   knowledge known;

@@ -139,7 +139,7 @@ std::string odd_cose(const crypto::private_key& key, const crypto::private_key& 
     flip(protected_header, roll);
   auto input = "\x84" + cbor_text("Signature1") + cbor_bytes(protected_header) + cbor_bytes("")
                + cbor_bytes(payload);
-  auto signature = key.sign(input);
+  auto signature = *key.sign(input);
   if (roll.below(20) == 0)
     make_signature_odd(signature, key.public_part().algorithm(), roll);
   auto unprotected = roll.below(40) == 0 ? odd_item(roll) : std::string{"\xa0"};

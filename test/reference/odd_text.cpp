@@ -321,7 +321,7 @@ odd_signature(const signing& by, const std::string& payload_symbols, dice& roll)
     header.back().second = quoted(std::vector<std::string>{"rvi-cred+jwt", "rvi-crl+jwt",
                                                            "rvi-bundle+jwt", "JWT"}[roll.below(4)]);
   auto symbols = crypto::base64url(text_of(header, roll) + space(roll));
-  auto signature = by.key->sign(symbols + "." + payload_symbols);
+  auto signature = *by.key->sign(symbols + "." + payload_symbols);
   if (roll.below(16) == 0)
     make_signature_odd(signature, algorithm, roll);
   return {symbols, crypto::base64url(signature)};

@@ -143,7 +143,7 @@ TEST_CASE("signatures") {
     auto roll = both.dice_of(i);
     auto key = roll.below(4) == 0 ? crypto::test::p256_key() : ed25519_key(char(1 + roll.below(3)));
     auto message = roll.bytes(roll.below(40));
-    auto signature = key.sign(message);
+    auto signature = *key.sign(message);
     auto spki = key.public_part().spki();
     auto how = roll.below(5);
     if (how == 0)

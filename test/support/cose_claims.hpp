@@ -82,7 +82,8 @@ struct cose_claims {
   /// A credential of these claims.
   std::string signed_by(const rvi::crypto::private_key& key,
                         std::string_view type = "application/rvi-cred+cwt") const {
-    return rvi::crypto::sign_cose(key, type, rvi::crypto::view(key.public_part().uid()), payload());
+    return *rvi::crypto::sign_cose(key, type, rvi::crypto::view(key.public_part().uid()),
+                                   payload());
   }
 
 private:

@@ -42,7 +42,7 @@ sign_batch(const rvi::crypto::private_key& key, std::vector<rvi::request_header>
   std::vector<std::string_view> leaves{encoded.begin(), encoded.end()};
   rvi::crypto::batch_tree tree{leaves, hash, headers.front().created_ms};
   auto root = std::make_shared<const rvi::crypto::batch_root>(
-    tree.signed_with(key.public_part().algorithm(), key.sign(tree.to_be_signed())));
+    tree.signed_with(key.public_part().algorithm(), *key.sign(tree.to_be_signed())));
   rvi::batch result;
   for (size_t i = 0; i < headers.size(); ++i) {
     auto x = std::make_shared<rvi::envelope>();
@@ -61,7 +61,7 @@ inline rvi::announce_entry
 announced_by(const rvi::crypto::private_key& key, const std::string& credential_hash,
              const rvi::remote_service& x) {
   auto bytes = rvi::wire::encode_announced(x, key.public_part().uid());
-  return {bytes, key.sign("RVI-ANNOUNCE-1" + bytes), credential_hash};
+  return {bytes, *key.sign("RVI-ANNOUNCE-1" + bytes), credential_hash};
 }
 
 } // namespace test

@@ -134,7 +134,7 @@ public:
   rvi::credential_ptr credential;
   std::vector<rvi::provisioned_address> routes;
   std::string infix = "services";
-  std::string anchor; // empty: that of the world's provisioning
+  std::string anchor;                     // empty: that of the world's provisioning
   std::vector<rvi::node_uid> former_keys; // as the file beside the key names them
   rvi::key_replacement keys;              // nothing: the key cannot be replaced
   bool answers_dials = true;
@@ -191,7 +191,7 @@ private:
     disk_config.disk = *disk->open();
     disk_config.metrics = context->metrics.get();
     store = keep(w.sys.spawn(rvi::store, std::move(disk_config)));
-    signer = keep(w.sys.spawn(rvi::signer, key));
+    signer = keep(w.sys.spawn(rvi::signer, rvi::signer_config{key}));
     rvi::authorization_config rights_config;
     rights_config.node = context;
     rights_config.store = store;

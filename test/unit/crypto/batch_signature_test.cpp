@@ -35,7 +35,7 @@ struct example {
     messages.assign(texts.begin(), texts.end());
     std::copy_n(counting(32, 200).begin(), 32, credential.begin());
     tree.emplace(messages, credential, signed_at_ms, counting(16, 0), counting(32, 100));
-    batch = tree->signed_with(algorithm::ed25519, key.sign(tree->to_be_signed()));
+    batch = tree->signed_with(algorithm::ed25519, *key.sign(tree->to_be_signed()));
     for (uint32_t i = 0; i < n; ++i)
       proofs.push_back(tree->proof(i));
   }

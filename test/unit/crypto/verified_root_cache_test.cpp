@@ -22,7 +22,7 @@ signed_root make(const private_key& key, std::string_view message, uint8_t crede
   digest credential_hash{};
   credential_hash[0] = credential;
   batch_tree tree{{message}, credential_hash, 1'000};
-  auto batch = tree.signed_with(key.public_part().algorithm(), key.sign(tree.to_be_signed()));
+  auto batch = tree.signed_with(key.public_part().algorithm(), *key.sign(tree.to_be_signed()));
   auto root = root_from_path(batch, tree.proof(0), message);
   REQUIRE(root);
   return {batch, *root};

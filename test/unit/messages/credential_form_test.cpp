@@ -303,8 +303,8 @@ TEST_CASE_FIXTURE(fixture, "an id has one encoding, so that one entry revokes it
 TEST_CASE_FIXTURE(fixture, "claims that are encoded in another way are refused") {
   auto payload = test::cose_claims{plain()}.payload();
   auto refused = [this](const std::string& claims) {
-    return verdict(crypto::sign_cose(root.key, "application/rvi-cred+cwt",
-                                     crypto::view(root.key.public_part().uid()), claims))
+    return verdict(*crypto::sign_cose(root.key, "application/rvi-cred+cwt",
+                                      crypto::view(root.key.public_part().uid()), claims))
            == ec::credential_invalid;
   };
   CHECK_FALSE(refused(payload));
@@ -325,13 +325,13 @@ TEST_CASE_FIXTURE(fixture, "the type and kid of COSE are those of a credential")
        {"rvi-cred+jwt", "rvi-cred+cwt", "application/cwt", "application/rvi-grant+cwt"})
     CHECK(verdict(x.signed_by(root.key, type)) == ec::credential_invalid);
   auto with_kid = [&](std::string_view kid) {
-    return verdict(crypto::sign_cose(root.key, "application/rvi-cred+cwt", kid, x.payload()));
+    return verdict(*crypto::sign_cose(root.key, "application/rvi-cred+cwt", kid, x.payload()));
   };
   CHECK(with_kid(to_string(root.key.public_part().uid())) == ec::unknown_issuer);
   CHECK(with_kid(crypto::view(vehicle.public_part().uid())) == ec::unknown_issuer);
   // The root's name over another key's signature.
-  auto forged = crypto::sign_cose(vehicle, "application/rvi-cred+cwt",
-                                  crypto::view(root.key.public_part().uid()), x.payload());
+  auto forged = *crypto::sign_cose(vehicle, "application/rvi-cred+cwt",
+                                   crypto::view(root.key.public_part().uid()), x.payload());
   CHECK(verdict(forged) == ec::credential_invalid);
 }
 

@@ -35,7 +35,7 @@ struct fixture {
 
   expected<credential_ptr> read(const std::string& claims) const {
     return parse_credential(
-      crypto::sign_jws(root.key, "rvi-cred+jwt", to_string(root.key.public_part().uid()), claims));
+      *crypto::sign_jws(root.key, "rvi-cred+jwt", to_string(root.key.public_part().uid()), claims));
   }
 
   bool refused(const std::string& claims, std::string_view why) const {

@@ -60,7 +60,7 @@ std::string with_payload(const std::string& compact, const crypto::private_key& 
                          const std::string& payload) {
   auto jws = crypto::parse_jws(compact);
   REQUIRE(jws);
-  return crypto::sign_jws(key, jws->type, jws->key_id, payload);
+  return *crypto::sign_jws(key, jws->type, jws->key_id, payload);
 }
 
 } // namespace
@@ -179,7 +179,7 @@ TEST_CASE_FIXTURE(fixture, "a chain that was put together by somebody else does 
   SUBCASE("kid of another key") {
     auto payload = crypto::parse_jws(leaf)->payload;
     auto text
-      = crypto::sign_jws(dealer, "rvi-cred+jwt", to_string(garage.public_part().uid()), payload);
+      = *crypto::sign_jws(dealer, "rvi-cred+jwt", to_string(garage.public_part().uid()), payload);
     auto forged = parse_credential(text + "," + first->text);
     REQUIRE(forged);
     CHECK(code_of(verify_credential(**forged, anchors)) == ec::credential_invalid);

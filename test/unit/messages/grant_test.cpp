@@ -55,7 +55,7 @@ struct fixture {
     auto input = grant_signing_input(x);
     if (!input)
       return nullptr;
-    auto result = parse_grant(signed_grant(*input, cloud.sign(*input)));
+    auto result = parse_grant(signed_grant(*input, *cloud.sign(*input)));
     return result ? *result : nullptr;
   }
 
@@ -126,10 +126,10 @@ TEST_CASE_FIXTURE(fixture, "a grant with another signature, type or key is none"
   auto x = make(claims());
   auto payload = crypto::parse_jws(x->text)->payload;
   auto uid = to_string(cloud.public_part().uid());
-  CHECK(parse_grant(crypto::sign_jws(cloud, "rvi-grant+jwt", uid, payload)));
-  CHECK_FALSE(parse_grant(crypto::sign_jws(vehicle, "rvi-grant+jwt", uid, payload)));
-  CHECK_FALSE(parse_grant(crypto::sign_jws(cloud, "rvi-cred+jwt", uid, payload)));
-  CHECK_FALSE(parse_grant(crypto::sign_jws(cloud, "rvi-grant+jwt", "", payload)));
+  CHECK(parse_grant(*crypto::sign_jws(cloud, "rvi-grant+jwt", uid, payload)));
+  CHECK_FALSE(parse_grant(*crypto::sign_jws(vehicle, "rvi-grant+jwt", uid, payload)));
+  CHECK_FALSE(parse_grant(*crypto::sign_jws(cloud, "rvi-cred+jwt", uid, payload)));
+  CHECK_FALSE(parse_grant(*crypto::sign_jws(cloud, "rvi-grant+jwt", "", payload)));
   CHECK_FALSE(parse_credential(x->text));
   CHECK_FALSE(parse_grant(granter.own.front()->text));
   CHECK_FALSE(parse_grant(x->text.substr(0, x->text.size() - 1)));

@@ -20,8 +20,8 @@ crypto::private_key new_key(crypto::algorithm x = crypto::algorithm::ed25519) {
 
 std::string shown(const crypto::private_key& present, const crypto::public_key& said,
                   const crypto::private_key& next) {
-  auto input = key_pair_signing_input("jlr.com/vin/1234", now_s, said, next);
-  return signed_key_pair(input, present.sign(input));
+  auto input = *key_pair_signing_input("jlr.com/vin/1234", now_s, said, next);
+  return signed_key_pair(input, *present.sign(input));
 }
 
 } // namespace
@@ -58,11 +58,11 @@ TEST_CASE("nobody shows a key that is not his, or has a stranger's follow it") {
   auto payload = crypto::parse_jws(good)->payload;
   payload.replace(payload.find(proof_of(good)), proof_of(good).size(), proof_of(other));
   CHECK_FALSE(parse_key_pair(
-    crypto::sign_jws(present, "rvi-key+jwt", to_string(present.public_part().uid()), payload)));
+    *crypto::sign_jws(present, "rvi-key+jwt", to_string(present.public_part().uid()), payload)));
   CHECK_FALSE(parse_key_pair(shown(present, present.public_part(), present)));
   auto header = crypto::parse_jws(good);
   CHECK_FALSE(
-    parse_key_pair(crypto::sign_jws(present, "rvi-grant+jwt", header->key_id, header->payload)));
+    parse_key_pair(*crypto::sign_jws(present, "rvi-grant+jwt", header->key_id, header->payload)));
   CHECK_FALSE(parse_key_pair(good.substr(0, good.size() - 4)));
   CHECK_FALSE(parse_key_pair(""));
 }

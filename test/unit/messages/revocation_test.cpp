@@ -61,7 +61,7 @@ struct fixture {
   /// A list with this payload and these entries, signed by the issuer.
   ec verdict(const std::string& payload, const std::string& entries,
              const char* type = "rvi-crl+jwt") const {
-    auto text = crypto::sign_jws(root.key, type, to_string(root.key.public_part().uid()), payload)
+    auto text = *crypto::sign_jws(root.key, type, to_string(root.key.public_part().uid()), payload)
                 + "~" + crypto::base64url(entries);
     auto x = parse_revocation_list(text);
     return x ? ec::none : code_of(x.error());

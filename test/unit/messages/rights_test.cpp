@@ -100,7 +100,7 @@ TEST_CASE_FIXTURE(fixture, "usr is a list of texts or absent") {
   auto parsed = [&](const std::string& claim) {
     auto changed = payload;
     changed.insert(changed.size() - 1, claim);
-    return parse_credential(crypto::sign_jws(root.key, "rvi-cred+jwt", kid, changed));
+    return parse_credential(*crypto::sign_jws(root.key, "rvi-cred+jwt", kid, changed));
   };
   CHECK_FALSE((*parsed(""))->users);
   CHECK((*parsed(",\"usr\":[\"a\"]"))->users->size() == 1);

@@ -161,10 +161,11 @@ TEST_CASE_FIXTURE(fixture, "what is not a bundle is refused") {
 TEST_CASE_FIXTURE(fixture, "a bundle has no other members than it has") {
   auto kid = to_string(a.public_part().uid());
   auto verdict = [&](const std::string& root, const std::string& more, const std::string& outer) {
-    auto jws = crypto::sign_jws(a, "rvi-bundle+jwt", kid,
-                                R"({"ver":1,"org":"jlr.com","seq":1,"iat":1,"exp":2,"threshold":1,)"
-                                R"("roots":[{"jwk":)"
-                                  + a.public_part().jwk() + "," + root + "}]" + more + "}");
+    auto jws
+      = *crypto::sign_jws(a, "rvi-bundle+jwt", kid,
+                          R"({"ver":1,"org":"jlr.com","seq":1,"iat":1,"exp":2,"threshold":1,)"
+                          R"("roots":[{"jwk":)"
+                            + a.public_part().jwk() + "," + root + "}]" + more + "}");
     auto first = jws.find('.');
     auto second = jws.rfind('.');
     auto text = R"({"payload":")" + jws.substr(first + 1, second - first - 1)

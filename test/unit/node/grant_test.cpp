@@ -214,7 +214,7 @@ TEST_CASE_FIXTURE(fixture,
   claims.destinations = {"jlr.com/vin/9/services"};
   auto input = grant_signing_input(claims);
   REQUIRE(input);
-  auto text = signed_grant(*input, other.sign(*input));
+  auto text = signed_grant(*input, *other.sign(*input));
   auto before = held(cloud);
   vehicle.invoke("doors", "rpc:jlr.com/cloud/grants/add_grant", R"([{"grant":")" + text + R"("}])",
                  20'000);

@@ -45,9 +45,9 @@ struct fixture {
       body.add_credentials(root.issue(vehicle_claims())->text);
     auto text = body.SerializeAsString();
     auto signature
-      = (signer ? *signer : vehicle)
-          .sign(authorize_signing_input(true, vehicle.public_part().spki(),
-                                        cloud.public_part().spki(), binding.exporter, text));
+      = *(signer ? *signer : vehicle)
+           .sign(authorize_signing_input(true, vehicle.public_part().spki(),
+                                         cloud.public_part().spki(), binding.exporter, text));
     if (change_signature)
       change_signature(signature);
     auto x = check_authorize(own, binding, text, signature, now_ms);
@@ -168,17 +168,17 @@ TEST_CASE_FIXTURE(fixture, "everybody else is not") {
   }
   SUBCASE("a signature for another session") {
     change_signature = [&](std::string& x) {
-      x = vehicle.sign(authorize_signing_input(true, vehicle.public_part().spki(),
-                                               cloud.public_part().spki(), std::string(32, 'f'),
-                                               body.SerializeAsString()));
+      x = *vehicle.sign(authorize_signing_input(true, vehicle.public_part().spki(),
+                                                cloud.public_part().spki(), std::string(32, 'f'),
+                                                body.SerializeAsString()));
     };
     expected = ec::signature_invalid;
   }
   SUBCASE("our own Authorize sent back to us") {
     change_signature = [&](std::string& x) {
-      x = vehicle.sign(authorize_signing_input(false, vehicle.public_part().spki(),
-                                               cloud.public_part().spki(), binding.exporter,
-                                               body.SerializeAsString()));
+      x = *vehicle.sign(authorize_signing_input(false, vehicle.public_part().spki(),
+                                                cloud.public_part().spki(), binding.exporter,
+                                                body.SerializeAsString()));
     };
     expected = ec::signature_invalid;
   }

@@ -95,7 +95,7 @@ TEST_CASE_FIXTURE(fixture, "a forged entry ends the relay's session") {
   auto x = entry(5);
   SUBCASE("signed by another") {
     auto thief = *crypto::private_key::generate(crypto::algorithm::ed25519);
-    x.entry.signature = thief.sign("RVI-ANNOUNCE-1" + x.entry.service);
+    x.entry.signature = *thief.sign("RVI-ANNOUNCE-1" + x.entry.service);
     hear({x});
     CHECK(seen->closed == std::vector<std::string>{"signature_invalid"});
   }

@@ -250,7 +250,7 @@ TEST_CASE_FIXTURE(fixture, "an announcement that is not the peer's to make close
   SUBCASE("owned by somebody else") {
     auto other = make_peer();
     bad.service = wire::encode_announced({player, 1, true}, other.identity.uid);
-    bad.signature = x.key.sign("RVI-ANNOUNCE-1" + bad.service);
+    bad.signature = *x.key.sign("RVI-ANNOUNCE-1" + bad.service);
   }
   SUBCASE("a flipped bit in the signature") {
     bad.signature[9] ^= 1;

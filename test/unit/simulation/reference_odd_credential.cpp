@@ -158,7 +158,7 @@ std::string odd_credential(const world& w, dice& roll) {
     header[0].second = quoted(std::vector<std::string>{"ES256", "none", "HS256"}[roll.below(3)]);
   auto input = crypto::base64url(text_of(header, roll)) + "."
                + crypto::base64url(text_of(claims, roll) + (roll.below(90) == 0 ? "x" : ""));
-  auto result = input + "." + crypto::base64url(key.sign(input));
+  auto result = input + "." + crypto::base64url(*key.sign(input));
   if (roll.below(5) == 0)
     damage_symbols(result, roll);
   return result;

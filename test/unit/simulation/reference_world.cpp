@@ -101,7 +101,7 @@ sign_tree(const crypto::private_key& key, const std::string& credential_hash,
   std::copy_n(credential_hash.begin(), 32, hash.begin());
   crypto::batch_tree tree{
     {headers.begin(), headers.end()}, hash, signed_at, roll.bytes(16), roll.bytes(32)};
-  auto root = tree.signed_with(key.public_part().algorithm(), key.sign(tree.to_be_signed()));
+  auto root = tree.signed_with(key.public_part().algorithm(), *key.sign(tree.to_be_signed()));
   std::vector<reference::raw_request> result;
   for (size_t i = 0; i < headers.size(); ++i)
     result.push_back(raw_of(root, tree.proof(static_cast<uint32_t>(i)), headers[i], arguments[i]));
@@ -362,8 +362,8 @@ sender world::restricted_sender(const std::string& claim) {
     root);
   auto payload = crypto::parse_jws(plain.credential->text)->payload;
   payload.insert(payload.size() - 1, "," + claim);
-  auto text = crypto::sign_jws(root.key, "rvi-cred+jwt",
-                               crypto::hex(crypto::view(root.key.public_part().uid())), payload);
+  auto text = *crypto::sign_jws(root.key, "rvi-cred+jwt",
+                                crypto::hex(crypto::view(root.key.public_part().uid())), payload);
   sender result{key, *accept_credential(text, cloud_rights.anchors, now_ms)};
   cloud_rights.known->add(result.credential);
   cloud_belief.known_credentials.push_back(text);

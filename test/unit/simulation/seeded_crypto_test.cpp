@@ -46,7 +46,7 @@ TEST_CASE("the bytes of a seed are the same on every machine") {
 TEST_CASE("a keyed hash stands for Ed25519") {
   seed_crypto(1, false);
   auto key = *private_key::generate(algorithm::ed25519);
-  auto signature = key.sign("message");
+  auto signature = *key.sign("message");
   CHECK(signature.size() == 64);
   CHECK(signature == simulated_signature(key_bytes(key.public_part()), "message"));
   auto parsed = *public_key::from_spki(key.public_part().spki());
@@ -64,7 +64,7 @@ TEST_CASE("a keyed hash stands for Ed25519") {
 TEST_CASE("P-256 is computed in full all the same") {
   seed_crypto(2, false);
   auto key = *private_key::generate(algorithm::es256);
-  auto signature = key.sign("message");
+  auto signature = *key.sign("message");
   CHECK(key.public_part().verify("message", signature));
   CHECK(!key.public_part().verify("massage", signature));
 }
@@ -73,7 +73,7 @@ TEST_CASE("real signatures are computed if asked for") {
   seed_crypto(3, true);
   CHECK(detail::substitute() == nullptr);
   auto key = *private_key::generate(algorithm::ed25519);
-  auto signature = key.sign("message");
+  auto signature = *key.sign("message");
   CHECK(signature != simulated_signature(key_bytes(key.public_part()), "message"));
   CHECK(key.public_part().verify("message", signature));
   CHECK(!key.public_part().verify("message",
@@ -84,7 +84,7 @@ TEST_CASE("batches are signed and verified as ever") {
   seed_crypto(4, false);
   auto key = *private_key::generate(algorithm::ed25519);
   batch_tree tree{{"one", "two"}, sha256("credential"), 1'000};
-  auto batch = tree.signed_with(algorithm::ed25519, key.sign(tree.to_be_signed()));
+  auto batch = tree.signed_with(algorithm::ed25519, *key.sign(tree.to_be_signed()));
   auto root = root_from_path(batch, tree.proof(1), "two");
   REQUIRE(root);
   verified_root_cache cache;
