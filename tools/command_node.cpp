@@ -55,7 +55,9 @@ void reload(node& x, const std::string& config_path) {
 /// This process with the same arguments: who watches it keeps its process number.
 int start_anew(const std::string& config_path) {
   log::info(component, "starting anew");
-  ::close_range(3, ~0U, 0); // whatever the libraries left open
+  // Whatever the libraries left open goes with this program and not before: their threads still
+  // run.
+  ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   ::execl("/proc/self/exe", "rvi", "node", "--config", config_path.c_str(), nullptr);
   return fail(caf::make_error(ec::io_failed, std::string{"cannot start anew; start the node"}));
 }
