@@ -195,4 +195,17 @@ TEST_CASE_FIXTURE(fixture, "keys beside a bundle are no second opinion") {
   CHECK(code_of(others.add(first->text)) == ec::config_invalid);
 }
 
+TEST_CASE_FIXTURE(fixture, "a file holds bundles whatever way their members are written") {
+  auto text = first->text;
+  text.replace(text.find("payload"), 7, "\\u0070ayload");
+  trust_anchors anchors;
+  auto err = anchors.add("\n" + text + "\n");
+  REQUIRE_MESSAGE(!err, describe(err));
+  CHECK(anchors.bundle("jlr.com")->digest == first->digest);
+  // A name that merely contains the word makes no bundle of an anchor.
+  trust_anchors others;
+  CHECK_FALSE(others.add(R"({"note":"the \"payload\"",)"
+                         + trust_anchor_json("jlr.com", d.public_part()).substr(1)));
+}
+
 TEST_SUITE_END();
