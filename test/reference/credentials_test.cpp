@@ -110,6 +110,21 @@ void use_other_name(members& xs, dice& roll) {
     *at = {roll.pick(others), value};
 }
 
+/// Mostly as it should be.
+std::string former_keys(const std::string& own, dice& roll) {
+  auto count = roll.below(8) == 0 ? roll.below(10) : 1 + roll.below(2);
+  std::string result;
+  for (size_t i = 0; i < count; ++i) {
+    auto uid = crypto::hex(roll.bytes(roll.below(20) == 0 ? 15 + roll.below(3) : 16));
+    if (roll.below(20) == 0)
+      uid = own;
+    else if (roll.below(20) == 0)
+      uid[0] = 'A';
+    result += (i == 0 ? "" : ",") + quoted(uid);
+  }
+  return "[" + result + "]";
+}
+
 members draw_claims(const std::string& organization, dice& roll) {
   auto [jwk, uid] = draw_holder(roll);
   auto id = roll.below(12) == 0   ? "revoked"
@@ -125,6 +140,8 @@ members draw_claims(const std::string& organization, dice& roll) {
     xs.emplace_back("relay", patterns_of(organization, roll));
   if (roll.below(6) == 0)
     xs.emplace_back("usr", roll.below(2) == 0 ? "[\"owner\"]" : "[\"owner\",\"\",\"guest\"]");
+  if (roll.below(6) == 0)
+    xs.emplace_back("former", former_keys(uid, roll));
   if (roll.below(6) == 0)
     xs.emplace_back("adm", roll.below(2) == 0 ? "true" : "false");
   if (roll.below(4) == 0)
@@ -182,6 +199,8 @@ std::string draw_delegated(const std::string& parent, const crypto::private_key&
     xs.emplace_back("usr", roll.below(3) == 0 ? "[\"guest\"]" : "[\"owner\"]");
   if (roll.below(12) == 0)
     xs.emplace_back("relay", "[\"jlr.com/vin/1\"]");
+  if (roll.below(40) == 0)
+    xs.emplace_back("former", "[\"00112233445566778899aabbccddeeff\"]");
   auto par = crypto::base64url(crypto::view(crypto::sha256(parent)));
   if (roll.below(25) == 0)
     par.back() = par.back() == 'A' ? 'E' : 'A';

@@ -112,6 +112,15 @@ cose_claims with_rights(const credential_claims& x, dice& roll) {
     result.own(8) = roll.below(2) == 0 ? "\xf5" : "\xf4";
   if (roll.below(4) == 0)
     result.own(9) = cbor_number(static_cast<int64_t>(roll.below(5)));
+  if (roll.below(6) == 0) {
+    auto count = roll.below(8) == 0 ? roll.below(10) : 1 + roll.below(2);
+    auto list = std::string{static_cast<char>(0x80 + count)}; // an array of fewer than 24
+    for (size_t i = 0; i < count; ++i)
+      list += roll.below(20) == 0   ? cbor_bytes(roll.bytes(15))
+              : roll.below(20) == 0 ? cbor_bytes(crypto::view(x.key.uid()))
+                                    : cbor_bytes(roll.bytes(16));
+    result.own(11) = list;
+  }
   if (roll.below(3) == 0) {
     result.drop_own(3);
     result.standard(7) = cbor_bytes(roll.bytes(16));

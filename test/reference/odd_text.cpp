@@ -55,7 +55,7 @@ const std::vector<std::string> odd_values = {
 
 const std::vector<std::string> more_names
   = {"adm", "relay", "extra", "del",    "par", "usr", "iss", "crit", "jku", "x5u",
-     "jwk", "x5c",   "b64",   "header", "typ", "cty", "zip", "ver",  "d"};
+     "jwk", "x5c",   "b64",   "header", "typ", "cty", "zip", "ver",  "d",   "former"};
 
 /// Numbers next to this one, the same in other writing, and the edges of what doubles and 64 bits
 /// can hold.

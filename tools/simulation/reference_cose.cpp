@@ -254,6 +254,11 @@ std::optional<json> claims_of(const item& x) {
     result.object["sub"] = text_of(hex(uid->bytes));
   if (auto hash = ours->member(10))
     result.object["par"] = hash->major == 2 ? symbols_of(hash->bytes) : json{};
+  if (auto former = ours->member(11)) {
+    auto& list = result.object["former"] = json_of(*former);
+    for (size_t i = 0; i < list.list.size(); ++i)
+      list.list[i] = former->items[i].major == 2 ? text_of(hex(former->items[i].bytes)) : json{};
+  }
   if (auto cnf = x.member(8); cnf && cnf->items.size() == 2 && cnf->member(1)) {
     result.object["cnf"].what = json::form::object;
     result.object["cnf"].object["jwk"] = jwk_of(*cnf->member(1));

@@ -19,6 +19,7 @@ constexpr size_t patterns_max = 256;          // credential_patterns_max
 constexpr size_t id_bytes_max = 128;
 constexpr size_t chain_bytes_max = 16 * 1'024; // messages/credential.hpp
 constexpr uint64_t delegations_max = 3;
+constexpr size_t former_max = 8; // former_keys_max
 
 judgement bad(std::string why) {
   return {verdict::bad_credential, std::move(why)};
@@ -93,6 +94,23 @@ std::string read_patterns(const json& claims, const char* name, std::vector<std:
   return {};
 }
 
+/// One to eight uids of other keys (messages/credential.hpp).
+std::string read_former(const json& claims, credential& out) {
+  auto member = claims.member("former");
+  if (!member)
+    return {};
+  auto is_uid = [](const std::string& x) {
+    return x.size() == 32 && x.find_first_not_of("0123456789abcdef") == x.npos;
+  };
+  auto uids = member->strings();
+  if (!uids || uids->empty() || uids->size() > former_max
+      || !std::all_of(uids->begin(), uids->end(), is_uid)
+      || std::find(uids->begin(), uids->end(), out.subject) != uids->end())
+    return "former is no list of other keys' uids";
+  out.former = std::move(*uids);
+  return {};
+}
+
 std::string read_claims(const json& claims, credential& out) {
   if (auto why = read_scalars(claims, out); !why.empty())
     return why;
@@ -122,7 +140,7 @@ std::string read_claims(const json& claims, credential& out) {
       return "del is no number up to 3";
     out.delegations = *number;
   }
-  return {};
+  return read_former(claims, out);
 }
 
 /// Decisions 4: all narrow, each child pattern inside one parent pattern; adm is never delegated
@@ -131,6 +149,8 @@ std::string check_narrowed(const credential& x) {
   auto& parent = *x.parent;
   if (x.administrator || x.issuer != parent.issuer)
     return "another issuer, or adm";
+  if (!x.former.empty())
+    return "only the organization names former keys";
   if (parent.delegations == 0 || x.delegations > parent.delegations - 1)
     return "more delegations than are allowed";
   if (x.not_before_s < parent.not_before_s || x.expires_s > parent.expires_s)

@@ -27,6 +27,7 @@ struct credential {
   std::vector<std::string> destinations;
   std::vector<std::string> relay;                // whom it may carry for
   std::optional<std::vector<std::string>> users; // absent: all
+  std::vector<std::string> former;               // uids of keys its holder had before
   bool administrator = false;
   uint64_t delegations = 0;
   std::shared_ptr<const credential> parent; // of a chain, the one it was derived from

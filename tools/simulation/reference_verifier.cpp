@@ -33,6 +33,8 @@ judgement check_item(const raw_request& x, header& out) {
   if (!read)
     return {verdict::malformed, why};
   out = *read;
+  if (out.kind != kind::rpc && out.kind != kind::message && !out.is_reply())
+    return {verdict::malformed, "a batch carries requests and replies (rvi.proto, Batch)"};
   if (out.credential_hash != x.credential_hash)
     return {verdict::malformed,
             "every header of a tree names the batch's credential (decisions 2)"};
