@@ -115,6 +115,7 @@ struct session_binding {
   std::string network_address; // where we can be dialled, host:port; empty: nowhere
   uint64_t started_ms = 0;     // boot time, before the peer could sign for this session
   std::string link_kind;       // what we call the link; empty: we have no name for it
+  std::string remote_address;  // host:port of the other end, as the link sees it
 };
 
 /// A key that a node had before, as this organization says (PROV_SVC-2).
@@ -187,12 +188,21 @@ struct undelivered {
 
 /// HLD 9: what a provisioning service asks of this node's Authorization.
 struct certificate_call {
-  enum class action { add, remove, revoke, list, replace_key_pair };
+  enum class action {
+    add,
+    remove,
+    revoke,
+    list,
+    replace_key_pair,
+    clone_report, // the next one that nobody was told of, as JSON; waits until there is one
+    clone_reported,
+  };
   action what = action::list;
   std::string source; // who asks
   std::string issuer; // its organization, as its credential says
   /// add: credentials, as text; remove, revoke: ids of credentials of that organization;
-  /// replace_key_pair: credentials for the next key, none to have it made.
+  /// replace_key_pair: credentials for the next key, none to have it made; clone_reported: the uid
+  /// of the node that it was about, in hex.
   std::vector<std::string> values;
 };
 

@@ -10,6 +10,7 @@
 #include "runtime/json/json.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace rvi {
@@ -27,6 +28,11 @@ caf::error invalid(std::string why) {
 
 bool any_covers(const std::vector<std::string>& patterns, std::string_view name) {
   return std::any_of(patterns.begin(), patterns.end(), [name](auto& x) { return covers(x, name); });
+}
+
+bool any_contains(const std::vector<std::string>& patterns, std::string_view pattern) {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [pattern](auto& x) { return contains(x, pattern); });
 }
 
 revocation_id first_half(const crypto::digest& x) {
@@ -66,8 +72,12 @@ bool credential::covers_source(std::string_view name) const {
   return any_covers(sources, name);
 }
 
+bool credential::administers(std::string_view name) const {
+  return administrator && organization_of(name) == issuer;
+}
+
 bool credential::covers_destination(std::string_view name) const {
-  return any_covers(destinations, name) && (administrator || !is_reserved(name));
+  return any_covers(destinations, name) && (!is_reserved(name) || administers(name));
 }
 
 bool credential::covers_relay(std::string_view name) const {
@@ -176,6 +186,31 @@ std::vector<std::string> trust_anchors::organizations() const {
   return result;
 }
 
+caf::error trust_anchors::check_scope(const credential_claims& x) const {
+  using list = std::pair<std::vector<std::string> credential_claims::*,
+                         std::vector<std::string> bundle_delegate::*>;
+  constexpr std::array<list, 3> lists
+    = {{{&credential_claims::sources, &bundle_delegate::sources},
+        {&credential_claims::destinations, &bundle_delegate::destinations},
+        {&credential_claims::relay, &bundle_delegate::relay}}};
+  for (auto [claimed, delegated] : lists)
+    for (auto& pattern : x.*claimed) {
+      auto owner = organization_of(pattern);
+      if (owner == x.issuer)
+        continue;
+      auto allows = [&, delegated = delegated](const bundle_delegate& to) {
+        return to.organization == x.issuer && x.expires_s <= to.expires_s
+               && any_contains(to.*delegated, pattern);
+      };
+      auto theirs = bundle(owner);
+      if (!theirs || std::none_of(theirs->delegates.begin(), theirs->delegates.end(), allows))
+        return caf::make_error(ec::unknown_issuer, pattern + " is not " + x.issuer + "'s, and "
+                                                     + std::string{owner}
+                                                     + " has not delegated it, as far as is known");
+    }
+  return {};
+}
+
 std::string trust_anchor_json(std::string_view organization, const crypto::public_key& key) {
   json::writer out;
   out.begin_object().member("organization", organization);
@@ -195,8 +230,6 @@ caf::error normalise_patterns(credential_claims& x) {
       auto normal = normalise_pattern(pattern);
       if (!normal)
         return bad_request(pattern + ": " + detail_of(normal.error()));
-      if (organization_of(*normal) != x.issuer)
-        return bad_request(pattern + " is not in the organization " + x.issuer);
       pattern = std::move(*normal);
     }
   return {};
@@ -229,8 +262,7 @@ caf::error check_narrowed(const credential& x, const credential& parent) {
        {lists{&x.sources, &parent.sources}, lists{&x.destinations, &parent.destinations},
         lists{&x.relay, &parent.relay}})
     for (auto& pattern : *mine)
-      if (std::none_of(theirs->begin(), theirs->end(),
-                       [&](auto& outer) { return contains(outer, pattern); }))
+      if (!any_contains(*theirs, pattern))
         return invalid(pattern + " is wider than what " + parent.id + " allows");
   if (parent.users) {
     if (!x.users)
@@ -329,9 +361,11 @@ expected<std::shared_ptr<credential>> parse_link(std::string_view chain, std::st
 } // namespace
 
 expected<credential_ptr> issue_credential(credential_claims claims, const crypto::private_key& key,
-                                          credential_format format) {
+                                          credential_format format, const trust_anchors& others) {
   if (auto err = normalise_patterns(claims))
     return err;
+  if (auto err = others.check_scope(claims))
+    return bad_request(detail_of(err));
   auto text = sign(format, key, payload_of(format, claims, {}));
   if (!text)
     return std::move(text.error());
@@ -407,6 +441,8 @@ caf::error verify_credential(const credential& x, const trust_anchors& anchors) 
     key = anchors.find(x.issuer, x.key_id);
     if (!key)
       return caf::make_error(ec::unknown_issuer, "no pinned key " + x.key_id + " of " + x.issuer);
+    if (auto err = anchors.check_scope(x)) // those derived from it are narrower
+      return err;
   }
   // Its parts are not kept: a cloud holds a credential of each of its peers.
   auto first = first_of(x.text);
@@ -414,10 +450,6 @@ caf::error verify_credential(const credential& x, const trust_anchors& anchors) 
   if (!signed_part || !crypto::verify(*signed_part, *key))
     return invalid(x.parent ? "the signature of the holder of " + x.parent->id + " does not verify"
                             : "the issuer's signature does not verify");
-  for (auto* list : {&x.sources, &x.destinations, &x.relay})
-    for (auto& pattern : *list)
-      if (organization_of(pattern) != x.issuer)
-        return invalid(pattern + " is outside the issuer's organization " + x.issuer);
   return {};
 }
 

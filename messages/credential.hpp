@@ -91,6 +91,8 @@ struct credential : credential_claims {
   /// Itself and those it was derived from.
   size_t chain_length() const { return parent ? 1 + parent->chain_length() : 1; }
   bool covers_source(std::string_view name) const;
+  /// adm counts in the issuer's own organization only, whatever another has delegated to it.
+  bool administers(std::string_view name) const;
   bool covers_destination(std::string_view name) const;
   /// True if its holder may carry requests for this name.
   bool covers_relay(std::string_view name) const;
@@ -127,6 +129,10 @@ public:
   bool knows(std::string_view organization) const;
   std::vector<std::string> organizations() const;
 
+  /// HLD 3.2.1: whether credentials of this issuer may have these patterns: in its own
+  /// organization, or where the bundle of theirs lets it. Error: `unknown_issuer`.
+  caf::error check_scope(const credential_claims& x) const;
+
 private:
   struct pinned {
     crypto::public_key key;
@@ -144,9 +150,11 @@ private:
 std::string trust_anchor_json(std::string_view organization, const crypto::public_key& key);
 
 /// Signs a credential. The claims are checked like those of others. The same claims in the other
-/// form make its twin. Error: `bad_request`.
+/// form make its twin. `others`: organizations that may have delegated to the issuer. Error:
+/// `bad_request`.
 expected<credential_ptr> issue_credential(credential_claims claims, const crypto::private_key& key,
-                                          credential_format format = credential_format::jws);
+                                          credential_format format = credential_format::jws,
+                                          const trust_anchors& others = {});
 
 /// Signs one derived from `parent` with its holder's key; issuer and form are the same. Error:
 /// `bad_request` if it would have more rights than `parent`, or may not be derived at all.
@@ -169,8 +177,9 @@ std::string written_form(const credential& x);
 /// Error: `credential_invalid`.
 expected<credential_ptr> parse_written_credential(std::string_view text);
 
-/// Checks the issuer's signature and that every pattern lies in the issuer's own organization; of a
-/// chain, all signatures, from the organization's on.
+/// Checks the issuer's signature and that every pattern lies in the issuer's own organization, or
+/// where its owner lets the issuer (`check_scope`); of a chain, all signatures, from the
+/// organization's on.
 /// Errors: `unknown_issuer`, `credential_invalid`.
 caf::error verify_credential(const credential& x, const trust_anchors& anchors);
 

@@ -68,6 +68,20 @@ struct request_header {
   bool is_reply() const { return kind == request_kind::reply || kind == request_kind::error; }
 };
 
+/// HLD 3.2.4: under which id of its own a local service made a request. Kept in the transaction
+/// that accepts the request; never leaves the node.
+struct service_claim {
+  std::string principal;
+  std::string service; // full name
+  uint64_t id = 0;
+  std::string digest; // SHA-256 of what was asked for
+  transaction_id first;
+  uint64_t now_ms = 0; // when it was asked, Unix time
+  std::string forgets; // the service of this principal whose ids make room; empty: none
+};
+
+using service_claim_ptr = std::shared_ptr<const service_claim>;
+
 using batch_root_ptr = std::shared_ptr<const crypto::batch_root>;
 
 struct envelope {
@@ -81,6 +95,7 @@ struct envelope {
   std::vector<node_uid> route;
   uint64_t age_ms = 0;      // on the way, until it came here
   uint64_t received_ms = 0; // when it came here, by this node's clock; 0: it was made here
+  service_claim_ptr claim;  // of a service that gave the request an id of its own; else null
 
   /// Its arguments are elsewhere: in the store, or in fragments to come.
   bool is_opening() const { return arguments.empty() && header.arguments_length > 0; }
@@ -118,6 +133,7 @@ using batch = std::vector<envelope_ptr>;
 struct draft {
   request_header header;
   std::string arguments;
+  service_claim_ptr claim = {}; // as in the envelope
 };
 
 } // namespace rvi

@@ -33,6 +33,8 @@ struct register_service_call {
   std::vector<std::string> methods;
   bool idempotent = false;
   durability durability_min = durability::full;
+  bool transaction_ids_required = false; // each `invoke` needs a service_transaction_id
+  bool signature_wanted = false;         // what it is handed carries a service_signature
 };
 
 struct unregister_service_call {
@@ -53,6 +55,9 @@ struct invoke_call {
   bool delivery_report = false;
   std::optional<named_user> user; // on_behalf_of
   bool untyped_allowed = false;   // the alias method `message`: a target without type is a message
+  /// HLD 3.2.4: the service's own id, 1 or more, each higher than the last; a retry has the same.
+  std::optional<uint64_t> service_transaction_id;
+  bool timeout_given = false; // else `timeout_ms` is a default that depends on when it was asked
 };
 
 /// HLD 8.20: a service's reply to an rpc it was given.
@@ -163,17 +168,21 @@ struct outcome_notice {
   transaction_id id;
   std::string requesting_service;
   std::string target;
-  std::string status;     // ok, error, timeout, outcome_unknown, refused, pending
-  std::string dispatched; // with timeout: no, unknown
-  std::string arguments;  // with ok: the reply's JSON value
-  std::string error;      // with error, refused: {"code":…,"message":…}
+  std::string status;                 // ok, error, timeout, outcome_unknown, refused, pending
+  std::string dispatched;             // with timeout: no, unknown
+  std::string arguments;              // with ok: the reply's JSON value
+  std::string error;                  // with error, refused: {"code":…,"message":…}
+  std::string service_signature = {}; // as in `invocation`
 };
 
 struct registered_result {
   std::string service;
+  uint64_t last_transaction_id = 0; // the highest service_transaction_id seen; 0: none
+  std::string edge_key = {};        // JWK, if signatures are wanted
 };
 struct accepted_result {
   transaction_id id;
+  bool repeated = false; // it had been accepted before, under the same service_transaction_id
 };
 struct names_result {
   std::vector<std::string> names;
@@ -200,6 +209,7 @@ struct invocation {
   client_id client = 0;        // where to; 0: by address
   std::string network_address; // with client 0
   envelope_ptr content;
+  std::string service_signature = {}; // compact JWS, for a service that wants it (figure 32)
 };
 
 /// An outcome on its way to the requesting service.

@@ -64,6 +64,73 @@ expected<std::vector<trust_root>> roots_of(json::value list) {
   return result;
 }
 
+using pattern_list = std::pair<const char*, std::vector<std::string> bundle_delegate::*>;
+constexpr std::array<pattern_list, 3> pattern_lists = {{
+  {"sources", &bundle_delegate::sources},
+  {"destinations", &bundle_delegate::destinations},
+  {"relay", &bundle_delegate::relay},
+}};
+
+caf::error
+read_patterns(json::value list, const std::string& organization, std::vector<std::string>& out) {
+  if (!list.is_array() || list.size() == 0 || list.size() > delegate_patterns_max)
+    return malformed("a delegate's patterns must be lists of 1 to "
+                     + std::to_string(delegate_patterns_max));
+  for (auto& item : list.items()) {
+    auto pattern = item.as_string();
+    auto normal = pattern ? normalise_pattern(*pattern) : expected<std::string>{ec::malformed};
+    if (!normal || *normal != *pattern)
+      return malformed("a delegate's pattern is no normal pattern");
+    if (organization_of(*normal) != organization)
+      return malformed(*normal + " is not " + organization + "'s to delegate");
+    out.push_back(std::move(*normal));
+  }
+  return {};
+}
+
+expected<bundle_delegate> delegate_of(json::value x, const std::string& organization) {
+  bundle_delegate result;
+  auto to = x["org"].as_string();
+  auto expires = x["exp"].as_uint();
+  if (!to || !is_organization(*to) || *to == organization || !expires)
+    return malformed("a delegate needs exp, and another organization as org");
+  result.organization = *to;
+  result.expires_s = *expires;
+  size_t lists = 0;
+  size_t patterns = 0;
+  for (auto& [name, list] : pattern_lists) {
+    if (!x[name])
+      continue;
+    if (auto err = read_patterns(x[name], organization, result.*list))
+      return err;
+    ++lists;
+    patterns += (result.*list).size();
+  }
+  if (lists == 0 || x.size() != 2 + lists)
+    return malformed("a delegate has some of sources, destinations and relay, and nothing else");
+  if (patterns > delegate_patterns_max)
+    return malformed("a delegate with more than " + std::to_string(delegate_patterns_max)
+                     + " patterns");
+  return result;
+}
+
+expected<std::vector<bundle_delegate>>
+delegates_of(json::value list, const std::string& organization) {
+  std::vector<bundle_delegate> result;
+  if (!list.is_array() || list.size() == 0 || list.size() > bundle_delegates_max)
+    return malformed("delegates must be a list of 1 to " + std::to_string(bundle_delegates_max));
+  std::set<std::string> seen;
+  for (auto& item : list.items()) {
+    auto x = delegate_of(item, organization);
+    if (!x)
+      return std::move(x.error());
+    if (!seen.insert(x->organization).second)
+      return malformed("an organization stands twice among the delegates");
+    result.push_back(std::move(*x));
+  }
+  return result;
+}
+
 expected<bundle_claims> claims_of(json::value x) {
   bundle_claims result;
   auto organization = x["org"].as_string();
@@ -86,7 +153,7 @@ expected<bundle_claims> claims_of(json::value x) {
   if ((*sequence == 1) == static_cast<bool>(x["prev"]))
     return malformed("prev goes with every bundle but the first");
   // A member that is not known might take something back.
-  if (x.size() != (*sequence == 1 ? 7u : 8u))
+  if (x.size() != (*sequence == 1 ? 7u : 8u) + (x["delegates"] ? 1u : 0u))
     return malformed("a member it does not have");
   if (*sequence > 1) {
     auto digest = crypto::unbase64url(x["prev"].as_string().value_or(""));
@@ -102,7 +169,34 @@ expected<bundle_claims> claims_of(json::value x) {
                                [](auto& y) { return y.signs_bundles; });
   if (!result.roots.empty() && static_cast<size_t>(signers) < result.threshold)
     return malformed("fewer trust roots than the threshold");
+  if (!x["delegates"])
+    return result;
+  auto delegates = delegates_of(x["delegates"], result.organization);
+  if (!delegates)
+    return std::move(delegates.error());
+  if (result.roots.empty())
+    return malformed("who has no roots has nothing to delegate");
+  result.delegates = std::move(*delegates);
   return result;
+}
+
+void append_delegates(json::writer& out, const std::vector<bundle_delegate>& xs) {
+  if (xs.empty())
+    return;
+  out.key("delegates").begin_array();
+  for (auto& x : xs) {
+    out.begin_object().member("org", x.organization);
+    for (auto& [name, list] : pattern_lists) {
+      if ((x.*list).empty())
+        continue;
+      out.key(name).begin_array();
+      for (auto& pattern : x.*list)
+        out.string(pattern);
+      out.end_array();
+    }
+    out.member("exp", x.expires_s).end_object();
+  }
+  out.end_array();
 }
 
 std::string payload_of(const bundle_claims& x) {
@@ -124,7 +218,9 @@ std::string payload_of(const bundle_claims& x) {
         out.string(name);
     out.end_array().end_object();
   }
-  out.end_array().end_object();
+  out.end_array();
+  append_delegates(out, x.delegates);
+  out.end_object();
   return out.take();
 }
 

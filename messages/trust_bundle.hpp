@@ -8,11 +8,17 @@
 // the protected header {alg, kid, typ: "rvi-bundle+jwt"}; its payload:
 //
 //   {"ver":1, "org":"jlr.com", "seq":2, "prev":SHA-256 of the payload before (base64url; not in 1),
-//    "iat":s, "exp":s, "threshold":m, "roots":[{"jwk":JWK, "use":["cred","crl","trust"]}...]}
+//    "iat":s, "exp":s, "threshold":m, "roots":[{"jwk":JWK, "use":["cred","crl","trust"]}...],
+//    "delegates":[{"org":"media.com", "sources":[…], "destinations":[…], "relay":[…], "exp":s}...]}
 //
 // `trust` roots sign bundles, `cred` roots credentials, `crl` roots revocation lists. Bundle N + 1
 // counts if `threshold` of N's trust roots signed it and `threshold` (its own) of its own; so old
 // and new agree (TUF's root rotation). Bundles of organizations are never pooled.
+//
+// `delegates` (left out if there are none): other organizations whose credentials may have patterns
+// in this one, each below one of these in the list of the same name, if they end no later than
+// `exp`. Reserved levels stay with the organization's own credentials, whatever stands here. At
+// most 16 others, each once, with 1 to 32 patterns in all; a list without patterns is left out.
 //
 // There are no other members, for an unknown one might take something back: that needs another
 // `ver`. `org` is as in names; `exp` is after `iat`; `threshold` is 1 to 16 and no more than the
@@ -35,12 +41,23 @@ namespace rvi {
 
 inline constexpr size_t bundle_bytes_max = size_t{64} << 10;
 inline constexpr size_t bundle_roots_max = 16;
+inline constexpr size_t bundle_delegates_max = 16;
+inline constexpr size_t delegate_patterns_max = 32;
 
 struct trust_root {
   crypto::public_key key;
   bool signs_credentials = false;
   bool signs_lists = false;
   bool signs_bundles = false;
+};
+
+/// What another organization's credentials may reach here.
+struct bundle_delegate {
+  std::string organization;
+  std::vector<std::string> sources; // patterns, normalised
+  std::vector<std::string> destinations;
+  std::vector<std::string> relay;
+  uint64_t expires_s = 0;
 };
 
 struct bundle_claims {
@@ -51,6 +68,7 @@ struct bundle_claims {
   uint64_t expires_s = 0;
   uint32_t threshold = 1;
   std::vector<trust_root> roots; // none: the organization is not trusted any more
+  std::vector<bundle_delegate> delegates;
 };
 
 struct bundle_signature {

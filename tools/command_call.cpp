@@ -10,6 +10,7 @@
 #include "tools/times.hpp"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <memory>
 
 namespace rvi {
@@ -32,7 +33,9 @@ struct call_options {
   std::string role;
   std::string authenticated; // how long ago
   std::string method;
-  bool report = false; // of a message: wait for its outcome
+  uint64_t service_id = 0; // the requesting service's own; 0: none
+  uint64_t expires_s = 0;  // instead of `timeout`, so that a retry says the same; 0: none
+  bool report = false;     // of a message: wait for its outcome
   output_format format;
   bool rpc = true;
   const char* name() const { return rpc ? "call" : "send"; }
@@ -56,6 +59,7 @@ private:
   std::string target_;
   std::string arguments_;
   uint64_t timeout_ms_ = 0;
+  uint64_t expires_ms_ = 0; // 0: `timeout_ms_` from now
   uint64_t authenticated_ms_ = 0;
   std::string name_;
   bool registered_ = false;
@@ -78,6 +82,11 @@ int invocation_client::check_arguments() {
   if (!timeout)
     return fail_usage(me, "--timeout: " + detail_of(timeout.error()));
   timeout_ms_ = *timeout;
+  if (options_.expires_s != 0) {
+    auto now = wall_now_ms();
+    expires_ms_ = options_.expires_s * 1'000;
+    timeout_ms_ = expires_ms_ > now ? expires_ms_ - now : 0;
+  }
   if (options_.user.empty() && !(options_.role + options_.authenticated + options_.method).empty())
     return fail_usage(me, "--role, --authenticated and --method go with --user");
   if (!options_.authenticated.empty()) {
@@ -158,7 +167,7 @@ int invocation_client::invoke(node_client& client) {
     return fail_with_advice(me, error, options_.node);
   json::writer params;
   params.begin_object()
-    .member("timeout", wall_now_ms() + timeout_ms_)
+    .member("timeout", expires_ms_ != 0 ? expires_ms_ : wall_now_ms() + timeout_ms_)
     .member("requesting_service", name_)
     .member("target", target_)
     .member("priority", uint64_t(options_.priority));
@@ -178,6 +187,8 @@ int invocation_client::invoke(node_client& client) {
       params.member("method", options_.method);
     params.end_object();
   }
+  if (options_.service_id != 0)
+    params.member("service_transaction_id", options_.service_id);
   if (options_.report)
     params.member("delivery_report", true);
   if (waits())
@@ -200,8 +211,10 @@ int invocation_client::print_reply(json::value outcome) const {
   if (options_.format.json())
     print_line(outcome.raw());
   if (status == "ok") {
-    if (!options_.format.json())
-      print_line(outcome["arguments"] ? outcome["arguments"].raw() : std::string_view{"null"});
+    if (!options_.format.json() && outcome["arguments"])
+      print_line(outcome["arguments"].raw());
+    else if (!outcome["arguments"]) // asked again under a service_transaction_id
+      std::fputs("rvi call: it was answered before, and the reply told then\n", stderr);
     return exit_done;
   }
   auto id = text_of(outcome["transaction_id"]);
@@ -265,6 +278,15 @@ void add_invocation(CLI::App& app, command& chosen, bool rpc) {
   sub->add_option("--role", x->role, "in which role");
   sub->add_option("--authenticated", x->authenticated, "how long ago the user proved it: 30s, 5m");
   sub->add_option("--method", x->method, "and how, such as pin");
+  auto from = sub->get_option("--from");
+  sub
+    ->add_option("--service-transaction-id", x->service_id,
+                 "the requesting service's own id, higher than its last: asked again with the same "
+                 "id and --expires, it is still one request")
+    ->check(CLI::PositiveNumber)
+    ->needs(from);
+  sub->add_option("--expires", x->expires_s, "instead of --timeout: until when, in Unix seconds")
+    ->check(CLI::PositiveNumber);
   if (!rpc)
     sub->add_flag("--report", x->report,
                   "wait until a service has it, or until it is known why "

@@ -44,6 +44,7 @@ struct issue_options {
   std::string organization;
   std::string form = "jws";
   bool administrator = false;
+  std::vector<std::string> anchors;
   issuing_options issuing;
 };
 
@@ -113,13 +114,16 @@ int run_issue(const issue_options& options) {
                                                       : fail(me, claims.error());
   claims->issuer = *organization;
   claims->administrator = options.administrator;
-  auto issued = issue_credential(
-    *claims, *root, options.form == "cose" ? credential_format::cose : credential_format::jws);
+  auto others = read_anchors(options.anchors);
+  if (!others)
+    return fail(me, others.error());
+  auto form = options.form == "cose" ? credential_format::cose : credential_format::jws;
+  auto issued = issue_credential(*claims, *root, form, *others);
   if (!issued)
     return fail(me, issued.error());
   if (options.issuing.also_cose.empty())
     return options.issuing.print(me, **issued);
-  auto twin = issue_credential(std::move(*claims), *root, credential_format::cose);
+  auto twin = issue_credential(std::move(*claims), *root, credential_format::cose, *others);
   if (!twin)
     return fail(me, twin.error());
   return options.issuing.print(me, **issued, *twin);
@@ -178,6 +182,11 @@ void add_issue(CLI::App& parent, command& chosen) {
   sub->add_option("--root", x->root, "the provisioning key, root.key or pkcs11:...")->required();
   sub->add_option("--organization", x->organization, "the issuer, such as jlr.com")->required();
   sub->add_flag("--administrator", x->administrator, "may reach provisioning, trust, sota, admin");
+  sub
+    ->add_option("--anchor", x->anchors,
+                 "trust bundles of another organization that delegated to the issuer: patterns "
+                 "there, too; repeatable")
+    ->allow_extra_args(false);
   auto form = sub
                 ->add_option("--form", x->form,
                              "jws, or cose: the same in less than half the bytes, for small links")
@@ -215,6 +224,7 @@ void add_credential_command(CLI::App& app, command& chosen) {
   add_credential_revocation(*sub, chosen);
   add_credential_bundles(*sub, chosen);
   add_credential_renewal(*sub, chosen);
+  add_clone_report(*sub, chosen);
 }
 
 } // namespace rvi

@@ -3,6 +3,7 @@
 // `rvi credential bundle` and `sign-bundle`: an organization says which keys speak for it, and goes
 // on to the next ones. A bundle file holds one bundle a line, from the one that nodes pin on.
 
+#include "messages/name.hpp"
 #include "messages/transaction_id.hpp"
 #include "messages/trust_bundle.hpp"
 #include "tools/commands.hpp"
@@ -15,6 +16,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+#include <tuple>
 
 namespace rvi {
 
@@ -30,6 +32,8 @@ struct bundle_options {
   std::vector<std::string> issuers;
   uint32_t threshold = 1;
   uint64_t days = 3'650;
+  std::vector<std::tuple<std::string, std::string, std::string>> delegates;
+  uint64_t delegate_days = 365;
   std::string out;
   output_format format;
 };
@@ -88,6 +92,7 @@ int write_bundles(std::string_view me, const std::vector<trust_bundle_ptr>& xs,
       .member("seq", x.sequence)
       .member("roots", uint64_t{x.roots.size()})
       .member("threshold", uint64_t{x.threshold})
+      .member("delegates", uint64_t{x.delegates.size()})
       .member("signatures", uint64_t{x.signatures.size()})
       .member("complete", missing.empty())
       .member("file", out)
@@ -97,7 +102,8 @@ int write_bundles(std::string_view me, const std::vector<trust_bundle_ptr>& xs,
   }
   print_line("Made " + out + ": bundle " + std::to_string(x.sequence) + " of " + x.organization
              + ", roots " + std::to_string(x.roots.size()) + ", threshold "
-             + std::to_string(x.threshold) + ", signatures " + std::to_string(x.signatures.size()));
+             + std::to_string(x.threshold) + ", delegates " + std::to_string(x.delegates.size())
+             + ", signatures " + std::to_string(x.signatures.size()));
   print_line(missing.empty() ? std::string{"Nodes follow it"}
                              : "Not yet: " + missing + "; more: rvi credential sign-bundle");
   return exit_done;
@@ -125,6 +131,32 @@ caf::error add_roots(const bundle_options& options, const std::vector<crypto::pr
     if (!key)
       return std::move(key.error());
     add(*key, false);
+  }
+  return {};
+}
+
+caf::error add_delegates(const bundle_options& options, bundle_claims& out) {
+  for (auto& [to, what, text] : options.delegates) {
+    auto organization = normal_organization(to);
+    if (!organization)
+      return std::move(organization.error());
+    auto pattern = normalise_pattern(text);
+    if (!pattern)
+      return caf::make_error(ec::bad_request, text + ": " + detail_of(pattern.error()));
+    auto i = std::find_if(out.delegates.begin(), out.delegates.end(),
+                          [&](auto& x) { return x.organization == *organization; });
+    if (i == out.delegates.end()) {
+      i = out.delegates.emplace(i);
+      i->organization = *organization;
+      i->expires_s = out.issued_s + options.delegate_days * day_s;
+    }
+    auto* list = what == "sources"        ? &i->sources
+                 : what == "destinations" ? &i->destinations
+                 : what == "relay"        ? &i->relay
+                                          : nullptr;
+    if (!list)
+      return caf::make_error(ec::bad_request, what + " is none of sources, destinations and relay");
+    list->push_back(std::move(*pattern));
   }
   return {};
 }
@@ -159,6 +191,8 @@ int run_bundle(const bundle_options& options) {
   }
   if (auto error = add_roots(options, signers, claims))
     return fail(me, error);
+  if (auto error = add_delegates(options, claims))
+    return fail_usage(me, detail_of(error));
   std::vector<const crypto::private_key*> keys;
   for (auto& key : signers)
     keys.push_back(&key);
@@ -218,6 +252,15 @@ void add_credential_bundles(CLI::App& credential, command& chosen) {
     ->check(CLI::Range(uint32_t{1}, static_cast<uint32_t>(bundle_roots_max)))
     ->capture_default_str();
   sub->add_option("--days", x->days, "validity")
+    ->check(CLI::Range(uint64_t{1}, uint64_t{36'600}))
+    ->capture_default_str();
+  sub
+    ->add_option("--delegate", x->delegates,
+                 "ORGANIZATION, then sources, destinations or relay, then a PATTERN of this one: "
+                 "that organization's credentials may have it; repeatable; what the bundle before "
+                 "delegated ends with it")
+    ->type_name("ORGANIZATION LIST PATTERN");
+  sub->add_option("--delegate-days", x->delegate_days, "how long such credentials may be valid")
     ->check(CLI::Range(uint64_t{1}, uint64_t{36'600}))
     ->capture_default_str();
   sub->add_option("--out", x->out, "file to make, with those so far")->required();

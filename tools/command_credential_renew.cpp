@@ -130,7 +130,7 @@ expected<credential_ptr> renew(const renew_options& options) {
   claims.id = random_uuid();
   claims.issued_s = claims.not_before_s = wall_now_ms() / 1'000;
   claims.expires_s = claims.not_before_s + life_s;
-  return issue_credential(std::move(claims), *root, x.format);
+  return issue_credential(std::move(claims), *root, x.format, *anchors);
 }
 
 int run_renew(const renew_options& options) {
@@ -172,7 +172,8 @@ void add_credential_renewal(CLI::App& credential, command& chosen) {
   sub->add_flag("--no-list", x->no_list, "nothing was ever revoked")->excludes(lists);
   sub
     ->add_option("--anchor", x->anchors,
-                 "anchor.json with former keys of the organization; repeatable")
+                 "anchor.json with former keys of the organization, or trust bundles of others "
+                 "that delegated to it; repeatable")
     ->allow_extra_args(false);
   sub->add_option("--days", x->days, "validity; default: as long as before")
     ->check(CLI::Range(uint64_t{1}, credential_validity_days_max));

@@ -48,7 +48,8 @@ void add_serve_command(CLI::App& app, command& chosen) {
     = sub->add_option("--exec", x->config.command,
                       "shell command run per request, 8 at a time: arguments on standard "
                       "input, reply from standard output, RVI_TARGET, RVI_SOURCE, RVI_USER, "
-                      "RVI_ROLE and RVI_TRANSACTION_ID set; a non-zero exit refuses the request");
+                      "RVI_ROLE, RVI_TRANSACTION_ID and RVI_SERVICE_SIGNATURE set; a non-zero exit "
+                      "refuses the request");
   sub->add_flag("--echo", x->echo, "reply with the arguments")->excludes(exec);
   sub->add_option("--method", x->config.methods, "method to announce, such as rpc:play; repeatable")
     ->allow_extra_args(false);
@@ -58,6 +59,8 @@ void add_serve_command(CLI::App& app, command& chosen) {
                  "none: also takes requests that are kept in memory only")
     ->check(CLI::IsMember({"full", "none"}))
     ->capture_default_str();
+  sub->add_flag("--signed", x->config.signature_wanted,
+                "the node signs what it hands over; what does not verify is refused");
   sub->add_option("--count", x->config.requests_max, "end after so many requests; 0: never")
     ->capture_default_str();
   x->config.node.add_to(*sub);

@@ -37,6 +37,7 @@ void add_credential_inspection(CLI::App& credential, command& chosen); // show, 
 void add_credential_revocation(CLI::App& credential, command& chosen); // revoke
 void add_credential_bundles(CLI::App& credential, command& chosen);    // bundle, sign-bundle
 void add_credential_renewal(CLI::App& credential, command& chosen);    // renew
+void add_clone_report(CLI::App& credential, command& chosen);          // clone-report
 void add_serve_command(CLI::App& app, command& chosen);
 void add_call_commands(CLI::App& app, command& chosen); // call, send
 void add_services_command(CLI::App& app, command& chosen);

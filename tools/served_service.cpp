@@ -5,7 +5,9 @@
 
 #include "tools/served_service.hpp"
 
+#include "actors/edge/service_signature.hpp"
 #include "messages/wire/json_rpc.hpp"
+#include "runtime/crypto/jws.hpp"
 #include "runtime/json/utf8.hpp"
 #include "tools/report.hpp"
 #include "tools/stop_signal.hpp"
@@ -91,12 +93,24 @@ caf::error served_service::connect() {
   params.end_array()
     .member("idempotent", config_.idempotent)
     .member("durability_min", config_.durability_min)
+    .member("signed", config_.signature_wanted)
     .end_object();
   auto answer = client_->call("register_service", params.take());
   if (!answer)
     return std::move(answer.error());
   attempts_ = 0;
-  std::fprintf(stderr, "rvi serve: serving %s\n", text_of(answer->result["service"]).c_str());
+  name_ = text_of(answer->result["service"]);
+  std::fprintf(stderr, "rvi serve: serving %s\n", name_.c_str());
+  if (!config_.signature_wanted)
+    return {};
+  auto said = answer->result["service_edge_key"];
+  auto key = crypto::public_key::from_jwk(text_of(said["kty"]), text_of(said["crv"]),
+                                          text_of(said["x"]), text_of(said["y"]));
+  if (!key)
+    return std::move(key.error());
+  edge_key_ = std::move(*key);
+  std::fprintf(stderr, "rvi serve: what comes must be signed by node %s\n",
+               to_string(edge_key_.uid()).c_str());
   return {};
 }
 
@@ -140,6 +154,7 @@ void served_service::take(const node_request& x) {
                text_of(x.params["on_behalf_of"]["user"]),
                text_of(x.params["on_behalf_of"]["role"]),
                std::string{x.params["arguments"] ? x.params["arguments"].raw() : "{}"},
+               text_of(x.params["service_signature"]),
                x.params["timeout"].as_uint().value_or(0),
                steady_now_ms(),
                false};
@@ -149,6 +164,9 @@ void served_service::take(const node_request& x) {
       refuse(next, ec::shutting_down, "the service is stopping");
     return;
   }
+  if (config_.signature_wanted)
+    if (auto error = verify(next))
+      return refuse(next, ec::signature_invalid, detail_of(error));
   ++taken_;
   if (config_.command.empty())
     accept(next, next.arguments);
@@ -156,15 +174,44 @@ void served_service::take(const node_request& x) {
     waiting_.push_back(std::move(next));
 }
 
+caf::error served_service::verify(const request& x) const {
+  auto wrong = [](const std::string& what) {
+    return caf::make_error(ec::signature_invalid, "service_signature: " + what);
+  };
+  auto jws = crypto::parse_jws(x.signature);
+  if (!jws)
+    return wrong(detail_of(jws.error()));
+  if (jws->type != service_signature_type || !crypto::verify(*jws, edge_key_))
+    return wrong("it is not by this node");
+  auto claims = json::parse(jws->payload);
+  if (!claims)
+    return wrong(detail_of(claims.error()));
+  auto said = claims->root();
+  const std::pair<const char*, std::string> expected[]
+    = {{"aud", name_},
+       {"method", "invoke"},
+       {"transaction_id", x.transaction_id},
+       {"target", x.target},
+       {"source", x.source},
+       {"arguments_sha256", crypto::hex(crypto::view(crypto::sha256(x.arguments)))}};
+  for (auto& [name, value] : expected)
+    if (text_of(said[name]) != value)
+      return wrong(std::string{name} + " differs from what came");
+  if (said["timeout"].as_uint() != x.expires_ms)
+    return wrong("timeout differs from what came");
+  if (text_of(said["role"]) != x.role || text_of(said["user"]) != x.user)
+    return wrong("role or user differ from what came");
+  return {};
+}
+
 void served_service::start_waiting() {
   while (!waiting_.empty() && children_.size() < children_max) {
     auto next = std::move(waiting_.front());
     waiting_.pop_front();
-    service_child::environment added{{"RVI_TARGET", next.target},
-                                     {"RVI_TRANSACTION_ID", next.transaction_id},
-                                     {"RVI_SOURCE", next.source},
-                                     {"RVI_USER", next.user},
-                                     {"RVI_ROLE", next.role}};
+    service_child::environment added{
+      {"RVI_TARGET", next.target}, {"RVI_TRANSACTION_ID", next.transaction_id},
+      {"RVI_SOURCE", next.source}, {"RVI_USER", next.user},
+      {"RVI_ROLE", next.role},     {"RVI_SERVICE_SIGNATURE", next.signature}};
     auto child = service_child::start(config_.command, next.arguments, added);
     if (child)
       children_.push_back({std::move(next), std::move(*child), false});
@@ -227,12 +274,15 @@ void served_service::report(const request& x, const std::string& outcome) {
       .member("target", x.target)
       .member("source", x.source)
       .member("outcome", outcome)
-      .member("took_ms", took_ms)
-      .end_object();
+      .member("took_ms", took_ms);
+    if (config_.signature_wanted)
+      out.member("service_signature", x.signature);
+    out.end_object();
     print_line(out.take());
   } else {
     print_line(show_time(wall_now_ms() / 1'000) + " " + x.target + " from " + x.source + ": "
-               + outcome + " (" + std::to_string(took_ms) + " ms, " + x.transaction_id + ")");
+               + outcome + " (" + std::to_string(took_ms) + " ms, " + x.transaction_id
+               + (config_.signature_wanted ? ", signature verified)" : ")"));
   }
   std::fflush(stdout);
 }

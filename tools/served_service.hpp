@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "runtime/crypto/crypto.hpp"
 #include "runtime/error.hpp"
 #include "tools/client.hpp"
 #include "tools/node_endpoint.hpp"
@@ -25,6 +26,7 @@ struct serve_config {
   std::vector<std::string> methods;
   bool idempotent = false;
   std::string durability_min = "full"; // none: also what is kept in memory only
+  bool signature_wanted = false;       // verifies that requests come from the node
   uint64_t requests_max = 0;           // then it ends; 0: never
   bool json = false;                   // one JSON document a line instead of text
 };
@@ -44,6 +46,7 @@ private:
     std::string user; // a pseudonym in hex; empty: nobody's
     std::string role;
     std::string arguments;
+    std::string signature; // service_signature, verified; empty: none was asked for
     uint64_t expires_ms = 0;
     uint64_t begun_ms = 0; // steady
     bool rpc = false;
@@ -58,6 +61,8 @@ private:
   caf::error serve();
   caf::error poll_once();
   void take(const node_request& x);
+  /// What the node signed is what came. Error: `signature_invalid`, saying what differs.
+  caf::error verify(const request& x) const;
   void start_waiting();
   void advance_children();
   void finish(running& x);
@@ -69,6 +74,8 @@ private:
 
   serve_config config_;
   std::optional<node_client> client_;
+  crypto::public_key edge_key_; // of the node, as it said at the registration
+  std::string name_;            // the full one
   std::deque<request> waiting_;
   std::vector<running> children_;
   uint64_t taken_ = 0;

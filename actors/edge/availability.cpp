@@ -71,7 +71,7 @@ bool may_reach(const rights& x, const std::string& name, uint64_t now_ms) {
         return true;
   return std::any_of(x.own.begin(), x.own.end(), [&](auto& credential) {
     return !x.check_standing(*credential, now_ms)
-           && (credential->administrator || !is_reserved(name))
+           && (!is_reserved(name) || credential->administers(name))
            && std::any_of(credential->destinations.begin(), credential->destinations.end(),
                           [&](auto& pattern) { return reaches_below(pattern, name); });
   });

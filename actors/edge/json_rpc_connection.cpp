@@ -213,11 +213,13 @@ bool service_connection::may_deliver(receipt& lost) {
   return false;
 }
 
-bool service_connection::deliver(const envelope& x, receipt& lost) {
+bool service_connection::deliver(const invocation& request, receipt& lost) {
+  auto& x = *request.content;
   if (!may_deliver(lost))
     return false;
   scratch_.clear();
-  if (auto error = json_rpc::append_invoke(scratch_, last_delivery_ + 1, x)) {
+  if (auto error
+      = json_rpc::append_invoke(scratch_, last_delivery_ + 1, x, request.service_signature)) {
     lost.what = receipt::status::refused;
     lost.error = json_rpc::error_object(error);
     return false;

@@ -55,7 +55,7 @@ public:
   void answer(const call_result& result, text_effects& out);
 
   /// Sends HLD figure 32 or an outcome; false: it did not leave, `lost` says how it ends.
-  bool deliver(const envelope& x, receipt& lost);
+  bool deliver(const invocation& request, receipt& lost);
   bool deliver(const outcome_notice& x, receipt& lost);
 
   /// HLD 10.2. Nobody answers it.

@@ -191,7 +191,7 @@ void json_rpc_state::deliver(const std::vector<Delivery>& list, Content content,
 namespace {
 
 struct invocation_content {
-  static const envelope& of(const invocation& x) { return *x.content; }
+  static const invocation& of(const invocation& x) { return x; }
   static receipt receipt_of(const invocation& x) {
     receipt result;
     result.id = x.content->header.id;

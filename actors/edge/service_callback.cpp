@@ -312,7 +312,7 @@ void service_callback_state::check_deadline(callback_queue& q) {
 struct invocation_job {
   static void fill(const invocation& x, receipt& out) { out.id = x.content->header.id; }
   static caf::error append(std::string& out, uint64_t id, const invocation& x) {
-    return json_rpc::append_invoke(out, id, *x.content);
+    return json_rpc::append_invoke(out, id, *x.content, x.service_signature);
   }
 };
 

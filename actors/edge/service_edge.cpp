@@ -48,7 +48,7 @@ void service_edge_state::answer(const caller& to, service_answer x) {
 
 void service_edge_state::refuse(const caller& to, caf::error why) {
   refused->add();
-  if (calling && code_of(why) == ec::unauthorized)
+  if (calling && (code_of(why) == ec::unauthorized || code_of(why) == ec::replay))
     audit::refused("call of a service", why, {{"principal", calling->name}});
   uint64_t retry_ms = code_of(why) == ec::busy || code_of(why) == ec::store_full ? 1'000 : 0;
   answers.push_back({to.client, to.token, std::move(why), retry_ms, {}});
@@ -130,10 +130,13 @@ void service_edge_state::do_register(const service_call& from, register_service_
         = check_callback_address(x.network_address, config.callback_hosts, config.own_ports);
         !address)
       return refuse(to, std::move(address.error()));
+  if (x.signature_wanted && !config.start_signer)
+    return refuse(to, bad_request("this node gives services no signatures"));
   bool reachable = from.deliverable || !x.network_address.empty();
-  registration entry{from.principal.name, from.deliverable ? from.client : 0,
-                     x.network_address,   x.idempotent,
-                     x.durability_min,    {}};
+  registration entry{from.principal.name,        from.deliverable ? from.client : 0,
+                     x.network_address,          x.idempotent,
+                     x.durability_min,           {},
+                     x.transaction_ids_required, x.signature_wanted};
   local_service said{*name, x.idempotent, x.durability_min};
   auto finish = [this, to, name = *name, entry, reachable] {
     if (registered_too_late(to.client)) {
@@ -145,7 +148,9 @@ void service_edge_state::do_register(const service_call& from, register_service_
     if (entry.client != 0)
       clients[entry.client].insert(name);
     tell_hub(name, entry.principal, entry.client);
-    answer(to, registered_result{name});
+    answer(to, registered_result{name, config.ids->last(entry.principal, name),
+                                 entry.signature_wanted ? config.node->rights->load()->own_key.jwk()
+                                                        : ""});
     flush_answers();
     if (reachable)
       self->send(config.store_and_forward, atom::available_v, name);
@@ -252,16 +257,9 @@ service_edge_state::user_of(const principal& who, const std::optional<named_user
                  x.authenticated_ms, std::move(x.method)});
 }
 
-expected<draft> service_edge_state::draft_of(const service_call& from, invoke_call& x) {
+expected<draft>
+service_edge_state::draft_of(const service_call& from, invoke_call& x, std::string source) {
   auto now = config.node->time->wall_ms();
-  auto source = full_name(x.requesting_service);
-  if (!source)
-    return std::move(source.error());
-  auto held = registrations.find(*source);
-  if (held == registrations.end() || held->second.principal != from.principal.name)
-    return caf::make_error(ec::unauthorized, *source
-                                               + " is not registered by you; register_service "
-                                                 "comes first");
   auto target = normalise_name(x.target);
   if (!target)
     return std::move(target.error());
@@ -297,7 +295,7 @@ expected<draft> service_edge_state::draft_of(const service_call& from, invoke_ca
   auto& header = result.header;
   header.kind = *type == name_type::rpc ? request_kind::rpc : request_kind::message;
   header.id = {config.node->uid, epoch, next_seq++};
-  header.source = std::move(*source);
+  header.source = std::move(source);
   header.target = std::move(*target);
   header.created_ms = now;
   header.expires_ms = x.timeout_ms;
@@ -314,16 +312,27 @@ expected<draft> service_edge_state::draft_of(const service_call& from, invoke_ca
 void service_edge_state::do_invoke(const service_call& from, invoke_call& x) {
   caller to{from.client, from.token};
   bool synch = x.synch;
-  auto content = draft_of(from, x);
+  auto source = held_name(from, x.requesting_service);
+  if (!source)
+    return refuse(to, std::move(source.error()));
+  std::string digest; // of a request with an id of the service's own
+  if (answered_before(from, x, *source, digest))
+    return;
+  auto content = draft_of(from, x, std::move(*source));
   if (!content)
     return refuse(to, std::move(content.error()));
   if (synch && !content->header.owes_outcome())
     return refuse(to, bad_request("synch goes with rpc: targets, and with messages that ask for a "
                                   "delivery_report; other messages have no outcome"));
+  pending_draft draft{std::move(*content), to, synch};
+  if (x.service_transaction_id)
+    if (auto err = claim_id(from, x, digest, draft))
+      return refuse(to, std::move(err));
+  auto& header = draft.content.header;
   if (synch)
-    synchronous[content->header.id] = to;
-  config.node->record(content->header.id, 1, false, content->header.target);
-  drafts.push_back({std::move(*content), to, synch});
+    synchronous.emplace(header.id, to);
+  config.node->record(header.id, 1, false, header.target);
+  drafts.push_back(std::move(draft));
 }
 
 draft service_edge_state::reply_to(const envelope& request, request_kind kind,
@@ -439,6 +448,8 @@ void service_edge_state::schedule(std::shared_ptr<std::vector<pending_draft>> se
               synchronous.erase(header.id);
             if (!draft.from)
               continue;
+            if (!errors[i] && draft.claim)
+              claim_settled(*draft.claim, {});
             if (!errors[i] && draft.again)
               bury(*draft.again);
             if (errors[i])
@@ -463,6 +474,44 @@ void service_edge_state::schedule(std::shared_ptr<std::vector<pending_draft>> se
   flush_answers();
 }
 
+namespace {
+
+/// What the node must know of its past before a service may call: its epoch, its secret, and the
+/// ids of services.
+void learn_past(service_edge_state& st, const std::function<void()>& then) {
+  if (!st.config.ids)
+    st.config.ids = std::make_shared<service_ids>();
+  auto raised = std::make_shared<uint32_t>();
+  auto secret = std::make_shared<std::string>(crypto::random_bytes(32));
+  auto ids = std::make_shared<std::vector<storage::ServiceIds>>();
+  transaction_step step
+    = [raised, secret, ids, now = st.config.node->time->wall_ms()](transaction& t) -> caf::error {
+    auto x = ledger::raise_epoch(t, now);
+    if (!x)
+      return std::move(x.error());
+    *raised = *x;
+    auto kept = ledger::service_ids(t);
+    if (!kept)
+      return std::move(kept.error());
+    *ids = std::move(*kept);
+    return keep_first(t, "user-secret", *secret);
+  };
+  st.self->request(st.config.store, caf::infinite, atom::commit_v, std::move(step))
+    .then(
+      [&st, raised, secret, ids, then](atom::committed) {
+        st.user_secret = *secret;
+        for (auto& x : *ids)
+          st.config.ids->load(x);
+        st.settle_ids_under_way([&st, raised, then] {
+          st.epoch = *raised;
+          then();
+        });
+      },
+      [&st](const caf::error& err) { st.self->quit(err); });
+}
+
+} // namespace
+
 service_edge_actor::behavior_type
 service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
              service_edge_config config) {
@@ -475,24 +524,7 @@ service_edge(service_edge_actor::stateful_pointer<service_edge_state> self,
     for (auto& calls : std::exchange(st.waiting_for_epoch, {}))
       st.take(std::move(calls)); // or they wait on
   };
-  auto raised = std::make_shared<uint32_t>();
-  auto secret = std::make_shared<std::string>(crypto::random_bytes(32));
-  transaction_step step
-    = [raised, secret, now = st.config.node->time->wall_ms()](transaction& t) -> caf::error {
-    auto x = ledger::raise_epoch(t, now);
-    if (!x)
-      return std::move(x.error());
-    *raised = *x;
-    return keep_first(t, "user-secret", *secret);
-  };
-  self->request(st.config.store, caf::infinite, atom::commit_v, std::move(step))
-    .then(
-      [&st, raised, secret, take_waiting](atom::committed) {
-        st.epoch = *raised;
-        st.user_secret = *secret;
-        take_waiting();
-      },
-      [&st](const caf::error& err) { st.self->quit(err); });
+  learn_past(st, take_waiting);
   // Nothing is dispatched before the senders' credentials are known again.
   self->request(st.config.authorization, caf::infinite, atom::read_v).then([&st](atom::done) {
     st.self->send(st.config.store_and_forward, atom::attach_v, service_edge_actor{st.self});

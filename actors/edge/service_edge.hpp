@@ -6,6 +6,7 @@
 #pragma once
 
 #include "actors/edge/availability.hpp"
+#include "actors/edge/service_ids.hpp"
 #include "actors/node/context.hpp"
 #include "actors/wake_timer.hpp"
 #include "messages/actors.hpp"
@@ -36,6 +37,10 @@ struct service_edge_config {
   std::vector<std::string> callback_hosts; // as in service_callback_config
   std::vector<uint16_t> own_ports;
   size_t open_requests_max = 100'000; // rpcs handed over and not answered
+  service_ids_ptr ids;                // of this start of the node; null: none before
+  /// For what services want signed: apart from the one that signs requests, so that those do not
+  /// wait. Null: services get no signatures.
+  std::function<signer_actor()> start_signer;
 };
 
 struct service_edge_state {
@@ -49,6 +54,8 @@ struct service_edge_state {
     bool idempotent = false;
     durability durability_min = durability::full;
     node_service_actor inside; // a service of the node itself
+    bool ids_required = false; // as in register_service_call
+    bool signature_wanted = false;
 
     /// Somebody can be handed requests.
     bool reachable() const { return inside || client != 0 || !network_address.empty(); }
@@ -111,7 +118,15 @@ struct service_edge_state {
   expected<std::string> full_name(const std::string& service) const;
   caf::error
   check_in_memory(const std::string& target, uint64_t life_ms, size_t arguments_bytes) const;
-  expected<draft> draft_of(const service_call& from, invoke_call& x);
+  // HLD 3.2.4 (service_edge_ids.cpp)
+  /// Answers a request that was made before, or whose id cannot be taken. False: it is new.
+  bool answered_before(const service_call& from, const invoke_call& x, const std::string& service,
+                       std::string& digest);
+  void answer_outcome(const caller& to, outcome_notice found);
+  void answer_repeated(const caller& to, const transaction_id& first, bool synch);
+  /// What an edge before this one had under way was accepted, or was not; then `done`.
+  void settle_ids_under_way(const std::function<void()>& done);
+  expected<draft> draft_of(const service_call& from, invoke_call& x, std::string source);
   /// HLD 3.2.6: what the rules in force let this principal do, and for whom it asks.
   caf::error check_invoke(const principal& who, const std::string& target) const;
   expected<std::shared_ptr<const on_behalf_of>>
@@ -124,7 +139,13 @@ struct service_edge_state {
     bool synch = false;
     std::optional<transaction_id> again = {}; // the dead letter that it stands for from now on
     std::optional<grant_answer> brings = {};  // the grant that this request carries to its holder
+    service_claim_ptr claim = {};
   };
+  /// HLD 3.2.4: it is made now, under the service's id.
+  caf::error claim_id(const service_call& from, const invoke_call& x, const std::string& digest,
+                      pending_draft& draft);
+  /// The request under this id was accepted, or was not and why.
+  void claim_settled(const service_claim& x, const caf::error& why);
   void submit_drafts();
   /// It was not accepted.
   void draft_refused(const pending_draft& x, caf::error why);
@@ -140,11 +161,32 @@ struct service_edge_state {
   caf::error check_dispatch(const envelope& x, uint64_t now_ms) const;
   struct hand_over {
     std::vector<invocation> outside;
+    std::vector<invocation> to_sign;                       // for services outside that want it
     std::map<std::string, std::vector<invocation>> inside; // by service of the node
     undelivered nobody;
   };
   void dispatch_one(const envelope_ptr& request, hand_over& going);
+  void refuse_dispatch(const envelope_ptr& request, const caf::error& why);
+  void hand_over_outcomes(std::vector<outcome_notice> notices);
   void deliver_outcomes(std::vector<outcome_notice> notices);
+  // HLD 8.19, figure 32 (service_edge_signatures.cpp)
+  /// Compact JWSs of these claims, in their order; or why there are none.
+  using signatures_drawn = std::function<void(std::vector<std::string>, const caf::error&)>;
+  struct signing {
+    std::vector<std::string> texts; // inputs, then whole JWSs
+    size_t open = 0;
+    caf::error why;
+    signatures_drawn then;
+    void finished();
+  };
+  void sign(std::vector<std::string> claims, signatures_drawn then);
+  void draw(const std::shared_ptr<signing>& work, size_t index);
+  void hand_over_signed(std::vector<invocation> xs);
+  void
+  sign_outcomes(std::shared_ptr<std::vector<outcome_notice>> notices, std::function<void()> then);
+  /// Takes out what must be signed first; it comes back with its signature.
+  void sign_first(std::vector<outcome_notice>& notices);
+  bool wants_signature(const std::string& service) const;
   void receipts(std::vector<receipt> xs);
   void unknown_outcomes(const batch& requests);
   void client_closed(client_id client);
@@ -181,7 +223,14 @@ struct service_edge_state {
   std::map<client_id, size_t> registering; // calls under way
   std::set<client_id> closed_meanwhile;    // of those
   availability watched;
-  std::map<transaction_id, caller> synchronous;
+  std::multimap<transaction_id, caller> synchronous;
+  struct repeated_call {
+    caller from;
+    bool synch = false;
+  };
+  std::multimap<transaction_id, repeated_call>
+    repeated;          // of requests whose acceptance is under way
+  signer_actor signer; // null until a service wants signatures
   std::map<transaction_id, open_request> open;
   bool gave_back = false; // requests, because too many are open
   wake_timer timer;

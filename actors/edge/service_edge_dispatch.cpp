@@ -24,6 +24,8 @@ void service_edge_state::dispatch(const batch& requests) {
     dispatch_one(request, going);
   if (!going.nobody.ids.empty())
     self->send(config.store_and_forward, atom::invoke_v, std::move(going.nobody));
+  if (!going.to_sign.empty())
+    hand_over_signed(std::move(going.to_sign));
   if (!going.outside.empty())
     self->send(server, atom::invoke_v, std::move(going.outside));
   for (auto& [name, xs] : going.inside)
@@ -45,6 +47,22 @@ caf::error service_edge_state::check_dispatch(const envelope& x, uint64_t now_ms
   return {};
 }
 
+void service_edge_state::refuse_dispatch(const envelope_ptr& request, const caf::error& why) {
+  auto& header = request->header;
+  refused->add();
+  audit::refused(
+    "dispatch", why,
+    {{"id", to_string(header.id)}, {"source", header.source}, {"target", header.target}});
+  json::writer text;
+  text.begin_object()
+    .member("code", to_string(code_of(why)))
+    .member("message", detail_of(why))
+    .end_object();
+  if (header.owes_outcome() && !open.contains(header.id)) // else the receipt does
+    answer_error(request, text.text());
+  receipts({{header.id, false, receipt::status::refused, false, text.take()}});
+}
+
 void service_edge_state::dispatch_one(const envelope_ptr& request, hand_over& going) {
   auto& header = request->header;
   auto& node = *config.node;
@@ -53,18 +71,7 @@ void service_edge_state::dispatch_one(const envelope_ptr& request, hand_over& go
   bool told = header.owes_outcome();
   if (auto err = check_dispatch(*request, now)) {
     node.record(header.id, 16, false, describe(err));
-    refused->add();
-    audit::refused(
-      "dispatch", err,
-      {{"id", to_string(header.id)}, {"source", header.source}, {"target", header.target}});
-    json::writer text;
-    text.begin_object()
-      .member("code", to_string(code_of(err)))
-      .member("message", detail_of(err))
-      .end_object();
-    if (told)
-      answer_error(request, text.text());
-    receipts({{header.id, false, receipt::status::refused, false, text.take()}});
+    refuse_dispatch(request, err);
     return;
   }
   node.record(header.id, 16, false, "authorized");
@@ -85,22 +92,30 @@ void service_edge_state::dispatch_one(const envelope_ptr& request, hand_over& go
     forget_at(header.expires_ms + ledger::remember_ms + 1);
   }
   node.record(header.id, 19, false, "forward to service");
-  auto& to = held->second.inside ? going.inside[held->first] : going.outside;
+  auto& to = held->second.inside             ? going.inside[held->first]
+             : held->second.signature_wanted ? going.to_sign
+                                             : going.outside;
   to.push_back({held->second.client, held->second.network_address, request});
 }
 
 void service_edge_state::deliver_outcomes(std::vector<outcome_notice> notices) {
+  sign_first(notices);
+  hand_over_outcomes(std::move(notices));
+}
+
+void service_edge_state::hand_over_outcomes(std::vector<outcome_notice> notices) {
   std::vector<outcome_delivery> going;
   std::vector<receipt> taken;
   undelivered nobody;
   for (auto& x : notices) {
-    auto waiting = synchronous.find(x.id);
+    auto [waiting, end] = synchronous.equal_range(x.id);
     auto held = registrations.find(x.requesting_service);
-    if (waiting != synchronous.end()) {
+    if (waiting != end) {
       config.node->record(x.id, 20, true, "outcome: " + x.status);
       taken.push_back({x.id, true, receipt::status::taken, false, {}});
-      answer(waiting->second, std::move(x));
-      synchronous.erase(waiting);
+      for (auto i = waiting; i != end; ++i)
+        answer(i->second, x);
+      synchronous.erase(waiting, end);
     } else if (server && held != registrations.end()
                && (held->second.client != 0 || !held->second.network_address.empty())) {
       config.node->record(x.id, 20, true, "outcome: " + x.status);

@@ -76,6 +76,8 @@ void service_edge_state::send_grant(const caller& to, grant_answer made) {
 }
 
 void service_edge_state::draft_refused(const pending_draft& x, caf::error why) {
+  if (x.claim)
+    claim_settled(*x.claim, why);
   if (x.brings)
     answer(*x.from, json_result{with(*x.brings, "not_sent", describe(why))});
   else if (x.from)

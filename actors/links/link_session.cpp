@@ -36,6 +36,7 @@ void link_session::start(session_binding binding) {
   binding_ = std::move(binding);
   binding_.started_ms = started_ms_;
   binding_.link_kind = config_.kind;
+  binding_.remote_address = config_.remote_address;
   heard_ms_ = config_.services.node->time->boot_ms();
   // The dialling side shows itself first; the other answers once it has seen who it is.
   if (binding_.client)

@@ -33,6 +33,7 @@ struct loopback_session_state {
                  config.exporter,
                  config.network_address,
                  0,
+                 {},
                  {}});
     flush();
   }

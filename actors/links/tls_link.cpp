@@ -3,6 +3,7 @@
 #include "actors/links/tls_link.hpp"
 
 #include "actors/links/tls_session.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <caf/io/middleman.hpp>
@@ -119,6 +120,10 @@ void tls_link_state::accepted(const accepted_socket_ptr& x) {
   bool crowded = !loopback && from_there >= config.unauthorized_per_address_max;
   if (sessions.size() >= config.sessions_max || strangers >= config.unauthorized_max || crowded) {
     refused->add();
+    audit::refused("connection",
+                   caf::make_error(ec::busy, std::string{crowded ? "too many from one address"
+                                                                 : "too many at once"}),
+                   {{"address", x->peer}});
     return; // the socket closes with x
   }
   auto kind = kind_of(x->fd.get());

@@ -4,6 +4,7 @@
 
 #include "actors/links/link_session_handlers.hpp"
 #include "actors/links/watch_owner.hpp"
+#include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 
 #include <sys/socket.h>
@@ -51,8 +52,11 @@ void tls_session_state::receive(const std::vector<char>& bytes) {
   if (bound && !plaintext.empty() && !over)
     link->receive(plaintext);
   flush();
-  if (err && !over)
-    end(describe(err));
+  if (!err || over)
+    return;
+  if (!bound)
+    audit::refused("handshake", err, {{"address", config.address}});
+  end(describe(err));
 }
 
 void tls_session_state::channel_ready() {
@@ -66,6 +70,7 @@ void tls_session_state::channel_ready() {
                std::move(*exporter),
                config.network_address,
                0,
+               {},
                {}});
 }
 

@@ -41,14 +41,17 @@ void read_trust(config::file& file, node_config& x) {
   auto t = file.table("trust");
   x.anchors = t.texts("anchors");
   x.clock_skew_ms = t.milliseconds("clock_skew", 300 * second_ms, 0, day_ms);
-  x.renewal = t.text("renewal", "");
-  if (x.renewal.empty())
-    return;
-  auto name = normalise_name(x.renewal);
-  if (!name || type_of(*name))
-    t.reject("renewal", "must be the name of a service, such as jlr.com/cloud/provisioner");
-  else
-    x.renewal = *name;
+  for (auto [key, service] :
+       {std::pair{"renewal", &x.renewal}, std::pair{"clone_reports", &x.clone_reports}}) {
+    *service = t.text(key, "");
+    if (service->empty())
+      continue;
+    auto name = normalise_name(*service);
+    if (!name || type_of(*name))
+      t.reject(key, "must be the name of a service, such as jlr.com/cloud/provisioner");
+    else
+      *service = *name;
+  }
 }
 
 void read_api(config::file& file, node_config& x) {

@@ -58,7 +58,8 @@ struct node_config {
   // [trust]
   std::vector<std::string> anchors; // files
   uint64_t clock_skew_ms = 0;
-  std::string renewal; // name of the service that renews credentials; empty: none
+  std::string renewal;       // name of the service that renews credentials; empty: none
+  std::string clone_reports; // name of the service that is told of copied keys; empty: none
 
   // [api]
   std::string api_address; // empty: no TCP

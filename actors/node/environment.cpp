@@ -4,6 +4,7 @@
 
 #include "actors/node/key_files.hpp"
 #include "actors/storage/lmdb_disk.hpp"
+#include "messages/name.hpp"
 #include "runtime/lmdb/lmdb.hpp"
 #include "runtime/observe/log.hpp"
 #include "runtime/signer/client.hpp"
@@ -125,6 +126,15 @@ expected<crypto::private_key> open_key(const node_config& config) {
   return crypto::load_private_key(resolve_path(config, config.key_file));
 }
 
+/// What a bundle of a pinned organization has said, and a later one may say again.
+bool rests_on_bundles(const credential& x, const trust_anchors& anchors) {
+  auto theirs
+    = [&](const std::string& pattern) { return anchors.bundle(organization_of(pattern)); };
+  return anchors.bundle(x.issuer) || std::any_of(x.sources.begin(), x.sources.end(), theirs)
+         || std::any_of(x.destinations.begin(), x.destinations.end(), theirs)
+         || std::any_of(x.relay.begin(), x.relay.end(), theirs);
+}
+
 /// Those of the service API over TCP.
 caf::error load_tokens(const node_config& config, std::vector<access_token>& result) {
   if (config.api_address.empty())
@@ -184,8 +194,8 @@ load_rights(const node_config& config, const crypto::public_key& key,
     if (!credential)
       return caf::make_error(ec::config_invalid, path + ": " + detail_of(credential.error()));
     auto err = verify_credential(**credential, result->anchors);
-    // Its root may come with a bundle, or have gone with one.
-    if (code_of(err) == ec::unknown_issuer && result->anchors.bundle((*credential)->issuer)) {
+    // Its root, or the right to speak for others, may come with a bundle or have gone with one.
+    if (code_of(err) == ec::unknown_issuer && rests_on_bundles(**credential, result->anchors)) {
       log::warning(component, "a credential is not used",
                    {{"file", path}, {"reason", describe(err)}});
       continue;

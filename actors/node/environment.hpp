@@ -6,6 +6,7 @@
 #pragma once
 
 #include "actors/edge/json_rpc_access.hpp"
+#include "actors/edge/service_ids.hpp"
 #include "actors/node/config.hpp"
 #include "actors/node/context.hpp"
 #include "actors/routing/authorization.hpp"
@@ -44,6 +45,7 @@ struct node_environment {
   std::vector<access_token> api_tokens; // none: no TCP
   std::shared_ptr<durable_disk> disk;
   memory_requests_ptr memory_requests; // made by the first store and forward of a start
+  service_ids_ptr service_ids;         // made by the first service edge of a start
   bool store_has_thread = true;        // commits block; a simulation runs all actors in one thread
   listening_socket_ptr tls_listening;  // null: does not listen
   std::shared_ptr<startup> start = std::make_shared<startup>();

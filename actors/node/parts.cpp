@@ -163,6 +163,12 @@ child_spec service_edge(node_environment_ptr env) {
             x.store_and_forward = get<store_and_forward_actor>(earlier, "store-and-forward");
             x.metric_hub = get<metric_hub_actor>(earlier, "metric-hub");
             x.request_bytes_max = env->config.request_bytes_max;
+            if (!env->service_ids)
+              env->service_ids = std::make_shared<service_ids>();
+            x.ids = env->service_ids;
+            x.start_signer = [env, system = &self->system()] {
+              return system->spawn(rvi::signer, signer_config{env->key});
+            };
             x.callback_hosts = env->config.callback_hosts;
             x.own_ports = {env->config.api_port};
             if (env->tls_listening)
@@ -213,6 +219,7 @@ child_spec provisioning(node_environment_ptr env) {
             x.authorization = get<authorization_actor>(earlier, "authorization");
             x.service_edge = get<service_edge_actor>(earlier, "service-edge");
             x.renewal = env->config.renewal;
+            x.clone_reports = env->config.clone_reports;
             return plain(self->system().spawn(rvi::provisioning, std::move(x)));
           }};
 }

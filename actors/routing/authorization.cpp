@@ -168,6 +168,7 @@ void authorization_state::sign_tree(tree_items items, const credential_ptr& cred
           result->header = std::move(item.content.header);
           result->header_bytes = std::move((*encoded)[i]);
           result->arguments = std::move(item.content.arguments);
+          result->claim = std::move(item.content.claim);
           result->root = root;
           result->proof = tree->proof(static_cast<uint32_t>(i));
           config.node->record(result->header.id, 3, result->header.is_reply(), "signed");

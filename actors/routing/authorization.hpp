@@ -76,16 +76,19 @@ authorize_signing_input(bool client, std::string_view own_spki, std::string_view
 struct refused_peer {
   node_uid uid{};           // of the key it holds
   std::string node_address; // which may only be claimed
+  std::string address;      // host:port where it came from
 };
 
 /// Checks a peer's Authorize but for its replay: HLD 7.6 step 4. Adds the credentials it accepts to
 /// `known`. Errors: `malformed`, `protocol_mismatch`, `credential_*`, `unknown_issuer`, `revoked`,
 /// `quarantined`, `unauthorized`, `signature_invalid`.
 struct admitted {
-  refused_peer who() const { return {peer.uid, peer.node_address}; }
+  refused_peer who() const { return {peer.uid, peer.node_address, remote_address}; }
 
   peer_identity peer;
+  std::string remote_address; // as in session_binding
   std::vector<credential_ptr> credentials;
+  bool shown_more = false; // also what rests on keys or delegations that are not known here
   uint64_t transaction_id = 0;
   std::map<std::string, revocation_version> lists; // what the peer has of each issuer it cares for
   std::map<std::string, uint64_t> bundles;         // the sequence it has of each organization
@@ -244,6 +247,9 @@ struct authorization_state {
   bool judge_copy(const link_actor& link, const session_binding& binding, admitted& x,
                   const std::string& body, const std::string& signature);
   void quarantine(const link_actor& link, const admitted& x, std::string report);
+  /// Answers with a report that its issuer has not been told of yet, once there is one.
+  caf::result<std::string> next_clone_report();
+  caf::result<std::string> clone_reported(const std::vector<std::string>& uids);
   /// The session stands: what its proof showed counts.
   void note_suspect(const admitted& x);
   void accept_proof(const admitted& x);
@@ -285,6 +291,8 @@ struct authorization_state {
   store_and_forward_actor store_and_forward;
   rights_listener_actor rights_listener;
   clone_guard guard;
+  std::map<std::string, std::string> unreported; // clone reports, by uid in hex
+  std::vector<caf::typed_response_promise<std::string>> report_awaited;
   metrics::counter* denied = nullptr;
   metrics::counter* signatures = nullptr;
   metrics::counter* admissions = nullptr;

@@ -87,9 +87,11 @@ void authorization_state::follow(const trust_bundle_ptr& x, const link_actor& fr
     auto fallen = std::find_if(shown.begin(), shown.end(), [&](auto& each) {
       return bool(verify_credential(*each, rights->anchors));
     });
-    if (fallen == shown.end())
+    if (fallen == shown.end() && !to.peer.shown_more)
       continue;
-    auto why = verify_credential(**fallen, rights->anchors);
+    auto why = fallen == shown.end()
+                 ? caf::make_error(ec::link_down, std::string{"more of it may be believed now"})
+                 : verify_credential(**fallen, rights->anchors);
     log::warning(component, "session ended",
                  {{"peer", to.peer.peer.node_address}, {"reason", describe(why)}});
     self->send(to.link, atom::close_v, std::string{to_string(code_of(why))}, detail_of(why));

@@ -53,9 +53,16 @@ std::string report_of(const node_context& node, const session_binding& binding, 
 void authorization_state::take_clone_records(
   const std::vector<std::pair<std::string, std::string>>& stored) {
   auto shut_out = std::make_shared<std::map<node_uid, uint64_t>>();
-  for (auto& [key, value] : stored) {
-    if (key.starts_with(clone_report_prefix))
+  unreported.clear();
+  for (auto& [key, value] : stored) { // in the order of their keys: reports come before `reported`
+    if (key.starts_with(clone_report_prefix)) {
+      unreported[key.substr(clone_report_prefix.size())] = value;
       continue;
+    }
+    if (key.starts_with(clone_reported_prefix)) {
+      unreported.erase(key.substr(clone_reported_prefix.size()));
+      continue;
+    }
     if (!key.starts_with(clone_quarantine_prefix)) {
       if (auto err = guard.restore(key, value))
         log::error(component, "a record was not read", {{"key", key}, {"error", describe(err)}});
@@ -92,8 +99,7 @@ void authorization_state::quarantine(const link_actor& link, const admitted& x,
   log::error(component, "the key of a peer is in two places; it is refused from now on",
              {{"peer", x.peer.node_address}, {"uid", to_string(peer)}});
   auto since_s = config.node->time->wall_ms() / 1'000;
-  transaction_step step
-    = [peer, since_s, report = std::move(report)](transaction& t) -> caf::error {
+  transaction_step step = [peer, since_s, report](transaction& t) -> caf::error {
     t.use_reserve(true);
     std::string since;
     append_u64(since, since_s);
@@ -101,8 +107,10 @@ void authorization_state::quarantine(const link_actor& link, const admitted& x,
       return err;
     if (auto err = t.put(table::nodes, key_of(clone_report_prefix, peer), report))
       return err;
-    auto erased = t.erase(table::nodes, key_of(clone_asked_prefix, peer));
-    return erased ? caf::error{} : std::move(erased.error());
+    for (auto prefix : {clone_asked_prefix, clone_reported_prefix})
+      if (auto erased = t.erase(table::nodes, key_of(prefix, peer)); !erased)
+        return std::move(erased.error());
+    return {};
   };
   // In force at once; the disk makes it last.
   guard.forget(peer);
@@ -123,6 +131,36 @@ void authorization_state::quarantine(const link_actor& link, const admitted& x,
             log::error(component, "a quarantine will not outlast this start",
                        {{"error", describe(err)}});
           });
+  unreported[to_string(peer)] = report;
+  for (auto& waiting : std::exchange(report_awaited, {}))
+    waiting.deliver(report);
+}
+
+// Who asks hears of one until he says that its issuer knows; a start anew forgets who asked.
+caf::result<std::string> authorization_state::next_clone_report() {
+  if (!unreported.empty())
+    return unreported.begin()->second;
+  report_awaited.push_back(self->make_response_promise<std::string>());
+  return report_awaited.back();
+}
+
+caf::result<std::string> authorization_state::clone_reported(const std::vector<std::string>& uids) {
+  auto promise = self->make_response_promise<std::string>();
+  transaction_step step = [uids](transaction& t) -> caf::error {
+    for (auto& uid : uids)
+      if (auto err = t.put(table::nodes, std::string{clone_reported_prefix} + uid, ""))
+        return err;
+    return {};
+  };
+  self->request(config.store, caf::infinite, atom::commit_v, std::move(step))
+    .then(
+      [this, promise, uids](atom::committed) mutable {
+        for (auto& uid : uids)
+          unreported.erase(uid);
+        promise.deliver(std::string{});
+      },
+      [promise](const caf::error& err) mutable { promise.deliver(err); });
+  return promise;
 }
 
 void authorization_state::accept_proof(const admitted& x) {

@@ -129,6 +129,10 @@ caf::result<std::string> authorization_state::provision(const certificate_call& 
       return list_certificates();
     case certificate_call::action::replace_key_pair:
       return replace_key_pair(x);
+    case certificate_call::action::clone_report:
+      return next_clone_report();
+    case certificate_call::action::clone_reported:
+      return clone_reported(x.values);
   }
   return caf::make_error(ec::internal);
 }

@@ -110,7 +110,7 @@ check_authorize(const rights& own, const session_binding& binding, std::string_v
   auto credentials = parse_all(own, x, binding, now_ms);
   if (!credentials)
     return std::move(credentials.error());
-  auto& key = credentials->front()->key;
+  auto key = credentials->front()->key;
   if (!key.verify(authorize_signing_input(!binding.client, binding.peer_spki, binding.own_spki,
                                           binding.exporter, body),
                   signature))
@@ -118,10 +118,19 @@ check_authorize(const rights& own, const session_binding& binding, std::string_v
                            std::string{"the Authorize is not signed for this session"});
   admitted result;
   result.transaction_id = x.transaction_id();
+  result.remote_address = binding.remote_address;
   auto& peer = result.peer;
   bool owns_address = false;
+  caf::error reason;
   for (auto& credential : *credentials) {
-    if (auto err = verify_credential(*credential, own.anchors))
+    auto err = verify_credential(*credential, own.anchors);
+    // It may be for others: whom this node does not know, or who let its issuer speak there.
+    if (code_of(err) == ec::unknown_issuer) {
+      reason = std::move(err);
+      credential = nullptr;
+      continue;
+    }
+    if (err)
       return err;
     owns_address = owns_address || credential->covers_source(x.node_address());
     peer.credential_hashes.push_back(credential->hash);
@@ -133,6 +142,9 @@ check_authorize(const rights& own, const session_binding& binding, std::string_v
     for (auto& uid : credential->former)
       peer.former.push_back({credential->issuer, uid});
   }
+  result.shown_more = std::erase(*credentials, nullptr) > 0;
+  if (credentials->empty())
+    return reason;
   if (own.grants)
     for (auto& [hash, grant] : own.grants->given)
       if (grant->holder == key.uid() && !check_validity(*grant, now_ms))
@@ -282,13 +294,16 @@ void authorization_state::admit(link_actor link, session_binding binding, std::s
       remember(std::move(link), *x);
     return;
   }
-  refuse_peer(link, x.error(), {uid_of(binding.peer_spki), claimed_address(body)});
+  refuse_peer(link, x.error(),
+              {uid_of(binding.peer_spki), claimed_address(body), binding.remote_address});
 }
 
 void authorization_state::refuse_peer(const link_actor& link, const caf::error& why,
                                       const refused_peer& who) {
   refusals->add();
-  audit::refused("peer", why, {{"peer", who.node_address}, {"peer_uid", to_string(who.uid)}});
+  audit::refused(
+    "peer", why,
+    {{"peer", who.node_address}, {"peer_uid", to_string(who.uid)}, {"address", who.address}});
   log::warning(component, "a peer was not admitted",
                {{"claims", who.node_address}, {"reason", describe(why)}});
   self->send(link, atom::close_v, std::string{to_string(code_of(why))}, detail_of(why));

@@ -34,6 +34,7 @@ inline constexpr std::string_view clone_asked_prefix = "clone/asked/";
 inline constexpr std::string_view clone_held_prefix = "clone/held/";
 inline constexpr std::string_view clone_quarantine_prefix = "clone/quarantine/"; // u64 seconds
 inline constexpr std::string_view clone_report_prefix = "clone/report/";         // JSON
+inline constexpr std::string_view clone_reported_prefix = "clone/reported/";     // empty
 
 /// A token and its number.
 struct clone_token {

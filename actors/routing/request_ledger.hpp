@@ -70,6 +70,14 @@ caf::error accept(transaction& t, const envelope& x, const queue_ref& queue, uin
 caf::error accept_local(transaction& t, const envelope& x, const queue_ref& queue, uint64_t seq,
                         bool dispatch);
 
+/// HLD 3.2.4: keeps the id that a service gave its request, in the transaction that accepts it.
+/// Error: `replay` if the id was accepted before or is below all that are remembered.
+caf::error claim(transaction& t, const service_claim& x);
+/// All that is kept so.
+expected<std::vector<storage::ServiceIds>> service_ids(transaction& t);
+/// How many ids of a service are remembered: the highest.
+inline constexpr size_t service_ids_max = 32;
+
 /// What became of a request from a peer.
 enum class received { stored, dispatched, duplicate, replayed };
 

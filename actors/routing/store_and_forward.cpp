@@ -67,6 +67,26 @@ ledger::waiting_item item_of(const entry& x, std::string id) {
   return ledger::item_of(at, std::move(id), x.content);
 }
 
+/// An id that a service used before must not stop the others.
+caf::error
+accept_all(transaction& t, const std::vector<entry>& xs, std::vector<caf::error>& errors) {
+  for (auto& e : xs) {
+    auto& x = *e.content;
+    // Of requests in memory the edge alone remembers the ids.
+    auto used = x.claim && !x.header.in_memory() ? ledger::claim(t, *x.claim) : caf::error{};
+    if (used && code_of(used) != ec::replay)
+      return used;
+    errors[e.index] = used;
+    if (used)
+      continue;
+    auto err = e.local ? ledger::accept_local(t, x, e.reference, e.seq, e.dispatch)
+                       : ledger::accept(t, x, e.reference, e.seq);
+    if (err)
+      return err;
+  }
+  return {};
+}
+
 } // namespace
 
 caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) {
@@ -101,20 +121,23 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
       config.node->record(x[i]->header.id, 6, false, "schedule");
     }
     counts.in_memory->add(in_memory ? entries->size() : 0);
-    auto step = [entries](transaction& t) -> caf::error {
-      for (auto& e : *entries) {
-        auto err = e.local ? ledger::accept_local(t, *e.content, e.reference, e.seq, e.dispatch)
-                           : ledger::accept(t, *e.content, e.reference, e.seq);
-        if (err)
-          return err;
-      }
-      return {};
+    auto step = [entries, errors](transaction& t) { return accept_all(t, *entries, *errors); };
+    auto not_kept = [this](const entry& e) {
+      settle(e.queue, e.content->size());
+      if (e.dispatch)
+        --e.queue->marking;
+      give_room(ledger::inbound_key(e.content->header.id));
     };
-    auto done = [this, promise, entries, errors]() mutable {
+    auto done = [this, promise, entries, errors, not_kept]() mutable {
+      auto fates = *errors;
       promise.deliver(std::move(*errors));
       queue_map<std::vector<ledger::waiting_item>> dispatched;
       queue_set touched;
       for (auto& e : *entries) {
+        if (fates[e.index]) {
+          not_kept(e);
+          continue;
+        }
         settle(e.queue, e.content->size());
         counts.accepted->add();
         config.node->record(e.content->header.id, 6, false,
@@ -135,13 +158,9 @@ caf::result<std::vector<caf::error>> store_and_forward_state::schedule(batch x) 
       for (auto& q : touched)
         pump(q);
     };
-    auto failed = [this, promise, entries, errors](const caf::error& err) mutable {
-      for (auto& e : *entries) {
-        settle(e.queue, e.content->size());
-        if (e.dispatch)
-          --e.queue->marking;
-        give_room(ledger::inbound_key(e.content->header.id));
-      }
+    auto failed = [promise, entries, errors, not_kept](const caf::error& err) mutable {
+      for (auto& e : *entries)
+        not_kept(e);
       for (auto& e : *errors)
         if (!e)
           e = err;

@@ -53,8 +53,14 @@ json::value given_in(const json::document& x) {
 void provisioning_state::open() {
   // The credential that lets it have its names may be one that was provisioned.
   self->request(config.authorization, caf::infinite, atom::read_v)
-    .then([this](atom::done) { attach([this] { renew(); }); },
-          [this](const caf::error& err) { self->quit(err); });
+    .then(
+      [this](atom::done) {
+        attach([this] {
+          renew();
+          await_clone_report();
+        });
+      },
+      [this](const caf::error& err) { self->quit(err); });
 }
 
 void provisioning_state::attach(std::function<void()> done) {
@@ -202,10 +208,14 @@ provisioning(provisioning_actor::stateful_pointer<provisioning_state> self,
       });
       return promise;
     },
-    [&st](atom::outcome, const outcome_notice& x) { st.renewed(x); },
+    [&st](atom::outcome, const outcome_notice& x) {
+      st.renewed(x);
+      st.clone_report_ended(x);
+    },
     [&st](atom::tick) {
       st.timer.fired();
       st.renew();
+      st.send_clone_report_again();
     },
   };
 }

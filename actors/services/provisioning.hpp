@@ -20,6 +20,13 @@
 // At half of a credential's life the node asks the service that renews (`[trust] renewal`) for
 // the next one: the rpc renew_certificate [{"certificate": C}], answered by {"certificate": C'}.
 //
+// A report that two hold a node's key (HLD 3.2.7) goes to the service that `[trust] clone_reports`
+// names, until that has taken it: message:SERVICE/clone_report, its arguments one object:
+// {"reporter":UID,"node_uid":UID,"node_address":NAME,"detected_ms":MS,"token_counter":N,
+// "accused_dialled":BOOL,"accused_spki","reporter_spki","exporter","authorize_body",
+// "authorize_signature": base64url}: all that shows that the accused key signed for this session
+// (rvi.proto, Authorize). That its token had been replaced is the reporter's word.
+//
 // And below `NODE/grants`, which is not reserved, the rpc by which another node brings a grant of
 // its own (HLD 9.6): add_grant [{"grant": TEXT}], {"status":"ok","grant_id":ID}.
 
@@ -51,7 +58,8 @@ struct provisioning_config {
   node_context_ptr node;
   authorization_actor authorization;
   service_edge_actor service_edge;
-  std::string renewal; // the service that renews credentials; empty: none does
+  std::string renewal;       // the service that renews credentials; empty: none does
+  std::string clone_reports; // the service that is told of copied keys; empty: none
 };
 
 struct provisioning_state {
@@ -78,11 +86,21 @@ struct provisioning_state {
   /// How a request to renew has ended.
   void renewed(const outcome_notice& x);
 
+  // -- copied keys (clone_reports.cpp) ------------------------------------------------------------
+  /// Waits for the next report of this node's Authorization, and sends it.
+  void await_clone_report();
+  void send_clone_report();
+  void send_clone_report_again();
+  /// How telling of one has ended.
+  void clone_report_ended(const outcome_notice& x);
+
   provisioning_actor::pointer self;
   provisioning_config config;
   wake_timer timer;
   std::map<std::string, uint64_t>
-    asked_again_ms; // by hash of the credential, wall time: not before
+    asked_again_ms;                   // by hash of the credential, wall time: not before
+  std::string clone_report;           // on its way; empty: none
+  uint64_t clone_report_again_ms = 0; // boot time
 };
 
 provisioning_actor::behavior_type

@@ -34,14 +34,16 @@ enum class table : uint8_t {
   retained,      // metrics that outlive a restart
   pieces,        // large arguments, piece by piece
   partials,      // large requests and replies that are on their way here
+  services,      // ids that local services gave their requests
 };
 
 /// The names of the tables in LMDB, in the order of `table`.
-inline constexpr std::array<const char*, 14> table_names = {
-  "meta",  "records",     "ids",  "queue",         "due",      "names",  "dispatched",
-  "nodes", "known_nodes", "dead", "subscriptions", "retained", "pieces", "partials",
+inline constexpr std::array<const char*, 15> table_names = {
+  "meta",          "records",    "ids",    "queue",       "due",
+  "names",         "dispatched", "nodes",  "known_nodes", "dead",
+  "subscriptions", "retained",   "pieces", "partials",    "services",
 };
-static_assert(table_names.size() == static_cast<size_t>(table::partials) + 1);
+static_assert(table_names.size() == static_cast<size_t>(table::services) + 1);
 
 inline const char* to_string(table x) {
   auto i = static_cast<size_t>(x);

@@ -69,12 +69,11 @@ void append_error_object(std::string& out, int number, const caf::error& x,
   out += "}}";
 }
 
-/// Another node wrote the error: it may be anything.
-void append_foreign_error(std::string& out, const std::string& error) {
-  if (is_json(error))
-    out += error;
-  else
-    append_error_object(out, number_of(ec::refused), caf::make_error(ec::refused, error), 0);
+void append_signature(std::string& out, std::string_view x) {
+  if (x.empty())
+    return;
+  out += R"(,"service_signature":)";
+  json::append_string(out, x);
 }
 
 caf::error append_outcome(std::string& out, const outcome_notice& x) {
@@ -92,12 +91,13 @@ caf::error append_outcome(std::string& out, const outcome_notice& x) {
   }
   if (!x.error.empty()) {
     out += R"(,"error":)";
-    append_foreign_error(out, x.error);
+    out += foreign_error(x.error);
   }
   if (!x.dispatched.empty()) {
     out += R"(,"dispatched":)";
     json::append_string(out, x.dispatched);
   }
+  append_signature(out, x.service_signature);
   out += '}';
   return {};
 }
@@ -123,13 +123,21 @@ struct result_writer {
   caf::error operator()(const registered_result& x) {
     out += R"({"status":"ok","service":)";
     json::append_string(out, x.service);
+    if (x.last_transaction_id != 0) {
+      out += R"(,"service_transaction_id":)";
+      append_number(out, x.last_transaction_id);
+    }
+    if (!x.edge_key.empty()) {
+      out += R"(,"service_edge_key":)";
+      out += x.edge_key;
+    }
     out += '}';
     return {};
   }
   caf::error operator()(const accepted_result& x) {
     out += R"({"status":"accepted","transaction_id":")";
     out += to_string(x.id);
-    out += R"("})";
+    out += x.repeated ? R"(","repeated":true})" : R"("})";
     return {};
   }
   caf::error operator()(const outcome_notice& x) { return append_outcome(out, x); }
@@ -182,6 +190,10 @@ void append_error(std::string& out, std::string_view id, const caf::error& x,
   append_error(out, id, problem{number_of(code_of(x)), x}, retry_after_ms);
 }
 
+std::string foreign_error(const std::string& error) {
+  return is_json(error) ? error : error_object(caf::make_error(ec::refused, error));
+}
+
 std::string error_object(const caf::error& x) {
   std::string result;
   append_error_object(result, number_of(code_of(x)), x, 0);
@@ -205,7 +217,8 @@ void append_user(std::string& out, const on_behalf_of& x) {
 
 } // namespace
 
-caf::error append_invoke(std::string& out, uint64_t id, const envelope& x) {
+caf::error append_invoke(std::string& out, uint64_t id, const envelope& x,
+                         std::string_view service_signature) {
   auto begin = out.size();
   auto& header = x.header;
   if (!header.content_type.empty() && header.content_type != "application/json")
@@ -224,6 +237,7 @@ caf::error append_invoke(std::string& out, uint64_t id, const envelope& x) {
   json::append_string(out, header.source);
   if (header.user)
     append_user(out, *header.user);
+  append_signature(out, service_signature);
   out += R"(,"arguments":)";
   out += x.arguments;
   out += '}';

@@ -91,10 +91,15 @@ std::string error_object(const caf::error& x);
 
 /// HLD figure 32: a request to a service, to be answered under `id`. Error: `malformed` if the
 /// arguments are not one JSON value (they come from another node).
-caf::error append_invoke(std::string& out, uint64_t id, const envelope& x);
+caf::error append_invoke(std::string& out, uint64_t id, const envelope& x,
+                         std::string_view service_signature = {});
 
 /// HLD 8.20: an outcome to the requesting service. Errors as above.
 caf::error append_reply(std::string& out, uint64_t id, const outcome_notice& x);
+
+/// The error of an outcome as a service gets it: itself if it is JSON, else an object that quotes
+/// it.
+std::string foreign_error(const std::string& error);
 
 /// HLD 10.2: a report on availability, as a notification: it is not answered.
 void append_availability(std::string& out, const availability_report& x);

@@ -122,7 +122,7 @@ private:
   }
 
   json::value object_;
-  std::array<std::string_view, 16> asked_;
+  std::array<std::string_view, 24> asked_;
   size_t asked_count_ = 0;
   caf::error error_;
 };
@@ -188,6 +188,8 @@ result register_nested(const context& at, json::value service) {
   read_methods(inner, at.bounds, x);
   x.idempotent = inner.flag("idempotent");
   x.durability_min = read_durability(inner, "durability_min");
+  x.transaction_ids_required = inner.flag("service_transaction_ids");
+  x.signature_wanted = inner.flag("signed");
   return finished(inner, std::move(x));
 }
 
@@ -210,6 +212,8 @@ result read_register(const context& at) {
   read_methods(in, at.bounds, x);
   x.idempotent = in.flag("idempotent");
   x.durability_min = read_durability(in, "durability_min");
+  x.transaction_ids_required = in.flag("service_transaction_ids");
+  x.signature_wanted = in.flag("signed");
   return finished(in, std::move(x));
 }
 
@@ -252,6 +256,17 @@ void read_priority(fields& in, invoke_call& out) {
   out.priority = uint32_t(*number);
 }
 
+/// HLD 3.2.4: a whole number from 1 on.
+std::optional<uint64_t> read_service_id(fields& in) {
+  auto x = in.take({"service_transaction_id"});
+  if (!x)
+    return std::nullopt;
+  auto number = x.as_uint();
+  if (!number || *number == 0)
+    in.fail("service_transaction_id must be a whole number, 1 or more");
+  return number;
+}
+
 /// HLD 3.2.6: {"user","role","authenticated","method"}; all but the user may be left out.
 std::optional<named_user> read_user(fields& in) {
   auto x = in.take({"on_behalf_of"});
@@ -276,6 +291,8 @@ result read_invoke(const context& at, bool alias) {
   fields in{at.params};
   invoke_call x;
   x.timeout_ms = read_time(in, "timeout", at.now_ms + at.bounds.timeout_ms);
+  x.timeout_given = bool(at.params["timeout"]);
+  x.service_transaction_id = read_service_id(in);
   x.requesting_service = in.text({"requesting_service"}, false);
   x.target = alias ? in.text({"service_name", "target"}, true) : in.text({"target"}, true);
   x.synch = in.flag("synch");

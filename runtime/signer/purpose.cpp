@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace rvi::signer {
 
@@ -15,7 +16,8 @@ namespace {
 constexpr std::string_view batch_label{"RVI-BATCH-ROOT-1", 17}; // with its 0x00
 constexpr std::string_view authorize_label = "RVI-AUTHORIZE-2";
 constexpr std::string_view announce_label = "RVI-ANNOUNCE-1";
-constexpr std::string_view grant_type = "rvi-grant+jwt";
+constexpr std::pair<std::string_view, purpose> jws_types[]
+  = {{"rvi-grant+jwt", purpose::grant}, {"rvi-service+jwt", purpose::service}};
 constexpr size_t announcement_bytes_max = 8 * 1'024;
 constexpr size_t tls_padding = 64;
 constexpr std::string_view tls_server_context{"TLS 1.3, server CertificateVerify", 34};
@@ -118,17 +120,17 @@ expected<purpose> certificate(std::string_view x, const crypto::public_key& own)
   return purpose::certificate;
 }
 
-expected<purpose> grant(std::string_view x, const crypto::public_key& own) {
+expected<purpose> jws(std::string_view x, const crypto::public_key& own) {
   auto dot = x.find('.');
   auto payload
     = dot == x.npos ? std::nullopt : std::optional{crypto::unbase64url(x.substr(dot + 1))};
   if (!payload || !*payload)
     return refuse("no JWS signing input");
-  if (x
-      != crypto::jws_signing_input(own.algorithm(), grant_type,
-                                   crypto::hex(crypto::view(own.uid())), **payload))
-    return refuse("a JWS that is no grant of this key");
-  return purpose::grant;
+  auto key_id = crypto::hex(crypto::view(own.uid()));
+  for (auto& [type, what] : jws_types)
+    if (x == crypto::jws_signing_input(own.algorithm(), type, key_id, **payload))
+      return what;
+  return refuse("a JWS of this key for no purpose of a node");
 }
 
 } // namespace
@@ -149,6 +151,8 @@ const char* to_string(purpose x) {
       return "certificate";
     case purpose::grant:
       return "grant";
+    case purpose::service:
+      return "service";
   }
   return "unknown";
 }
@@ -167,7 +171,7 @@ expected<purpose> purpose_of(std::string_view input, const crypto::public_key& o
   if (input.starts_with(der_sequence))
     return certificate(input, own);
   if (input.starts_with("ey")) // {" in base64url
-    return grant(input, own);
+    return jws(input, own);
   return refuse("it has no form that a node signs");
 }
 

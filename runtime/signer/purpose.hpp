@@ -23,11 +23,12 @@ enum class purpose : uint8_t {
   tls_client = 5,
   certificate = 6, // RFC 5280 TBSCertificate: of this key, issued by its own subject
   grant = 7,       // HLD 9.6: JWS with typ rvi-grant+jwt and this key's id
+  service = 8,     // HLD 8.19: what a local service is handed; typ rvi-service+jwt
 };
 
 inline constexpr std::array purposes{
   purpose::batch_root, purpose::authorize,   purpose::announcement, purpose::tls_server,
-  purpose::tls_client, purpose::certificate, purpose::grant,
+  purpose::tls_client, purpose::certificate, purpose::grant,        purpose::service,
 };
 
 /// Larger than any of them.

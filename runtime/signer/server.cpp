@@ -63,6 +63,7 @@ void server::report() {
              {"tls_client", drawn(purpose::tls_client)},
              {"certificate", drawn(purpose::certificate)},
              {"grant", drawn(purpose::grant)},
+             {"service", drawn(purpose::service)},
              {"refused", counts_.refused},
              {"failed", counts_.failed},
              {"strangers", counts_.strangers}});

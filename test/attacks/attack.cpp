@@ -80,6 +80,7 @@ second_organization::second_organization()
              {trust_2.public_part(), false, false, true},
              {credentials.public_part(), true, false, false},
              {lists.public_part(), false, true, false}};
+  x.delegates = {{"jlr.com", {}, {"acme.com/cloud/open"}, {}, x.issued_s + 40 * 86'400}};
   bundle = *issue_trust_bundle(x, {&trust_1, &trust_2});
 }
 

@@ -102,7 +102,22 @@ TEST_CASE_FIXTURE(fixture, "an organization gives rights to another's names") {
   auto& root = at.acme.credentials;
   attacker.address = "acme.com/vin/666";
   refuses_credential(forged_jws(root, header_of("ES256", "rvi-cred+jwt", root), wide),
-                     "credential_invalid");
+                     "unknown_issuer");
+}
+
+TEST_CASE_FIXTURE(fixture, "an organization takes more of another than that has delegated") {
+  signatures_max = 7; // two of the session that stands, one of each other
+  auto with = [&](const char* list, const std::string& pattern) {
+    auto own = list == std::string{"sources"} ? attacker.address : "jlr.com/cloud/media_server";
+    return signed_by_root(
+      good_header(), replaced(claims(), "\"" + own + "\"", "\"" + own + "\",\"" + pattern + "\""));
+  };
+  attacker.credential = *parse_credential(with("destinations", "acme.com/cloud/open/door"));
+  hostile_peer peer{at.cloud_port};
+  peer.come_up(attacker);
+  for (auto* wider : {"acme.com/cloud", "acme.com", "acme.com/cloud/opener", "acme.com/cloud/+"})
+    refuses_credential(with("destinations", wider), "unknown_issuer");
+  refuses_credential(with("sources", "acme.com/cloud/open"), "unknown_issuer");
 }
 
 TEST_CASE_FIXTURE(fixture, "a pattern for names of every organization") {

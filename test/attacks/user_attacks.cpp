@@ -138,6 +138,34 @@ TEST_CASE_FIXTURE(program_fixture, "the program may do what its rule says") {
   CHECK(wait_for({&at.media_player}, [&] { return at.media_player.invoked.size() == 2; }));
 }
 
+TEST_CASE_FIXTURE(program_fixture, "what the program asked under an id is played back") {
+  signatures_max = 4;
+  REQUIRE(call("register_service", R"({"service":"app"})") == "");
+  auto until = wall_ms() + 60'000;
+  auto asked = [&](uint64_t id, const std::string& arguments = "1", uint64_t more_ms = 0) {
+    return R"({"service_transaction_id":)" + std::to_string(id) + R"(,"timeout":)"
+           + std::to_string(until + more_ms) + R"(,"requesting_service":"app","target":")" + for_app
+           + R"(","arguments":"honest )" + arguments + "\"}";
+  };
+  REQUIRE(call("invoke", asked(5)) == "");
+  CHECK(wait_for({&at.media_player}, [&] { return at.media_player.invoked.size() == 1; }));
+  auto replay = [&](const std::string& params) {
+    CHECK(call("invoke", params) == "replay");
+    check_refusal_recorded(at.cloud, "replay", R"("principal":"token:app")");
+  };
+  CHECK(call("invoke", asked(5)) == ""); // as its author would: the first answer again
+  replay(asked(5, "2"));
+  replay(asked(5, "1", 1));
+  replay(asked(4));
+  // The name let go and taken again opens nothing.
+  REQUIRE(call("unregister_service", R"({"service":"app"})") == "");
+  REQUIRE(call("register_service", R"({"service":"app"})") == "");
+  replay(asked(4));
+  REQUIRE(call("invoke", asked(6)) == "");
+  CHECK(wait_for({&at.media_player}, [&] { return at.media_player.invoked.size() == 2; }));
+  CHECK(at.media_player.invoked[1].arguments == R"("honest 1")");
+}
+
 TEST_CASE_FIXTURE(program_fixture, "the program registers another name") {
   unauthorized("register_service", R"({"service":"billing"})");
   unauthorized("register_service", R"({"service":"app2"})");

@@ -52,6 +52,15 @@ TEST_CASE_FIXTURE(json_rpc_fixture, "hands requests to services and reports what
   CHECK(second.error == R"({ "code":9,"message":"no"})");
 }
 
+TEST_CASE_FIXTURE(json_rpc_fixture, "hands over the node's signature with a request") {
+  start();
+  auto ws = open_websocket();
+  auto client = register_service(ws, "lock");
+  std::vector<invocation> list{{client, {}, make_request(7, "1"), "a.b.c"}};
+  caf::anon_send(server.actor, atom::invoke_v, std::move(list));
+  CHECK(ws.read().find(R"(,"service_signature":"a.b.c","arguments":1})") != std::string::npos);
+}
+
 TEST_CASE_FIXTURE(json_rpc_fixture, "takes replies and answers in one batch") {
   start();
   auto ws = open_websocket();

@@ -76,12 +76,23 @@ TEST_CASE_FIXTURE(callback_fixture, "posts requests in order over one connection
     CHECK(end.what == receipt::status::taken);
   }
   outcome_delivery x{0, address(), {{}, "caller", "rpc:a.b/c/d", "ok", "", "[1]", ""}};
+  x.notice.service_signature = "a.b.d";
   caf::anon_send(server.actor, atom::outcome_v, std::vector<outcome_delivery>{x});
-  CHECK(request(on, codec).find("\"method\":\"reply\"") != std::string::npos);
+  auto told = request(on, codec);
+  CHECK(told.find("\"method\":\"reply\"") != std::string::npos);
+  CHECK(told.find("\"service_signature\":\"a.b.d\"") != std::string::npos);
   respond(on, codec, 204, "");
   auto end = next_receipt();
   CHECK(end.outcome);
   CHECK(end.what == receipt::status::taken);
+}
+
+TEST_CASE_FIXTURE(callback_fixture, "posts the node's signature with a request") {
+  std::vector<invocation> list{{0, address(), make_request(1, "1"), "a.b.c"}};
+  caf::anon_send(server.actor, atom::invoke_v, std::move(list));
+  auto on = service.accept();
+  http::server_connection codec;
+  CHECK(request(on, codec).find("\"service_signature\":\"a.b.c\"") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(callback_fixture, "connects anew after a service that closes each connection") {

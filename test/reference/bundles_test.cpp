@@ -40,6 +40,7 @@ std::optional<known_bundle> read(const std::string& text) {
 
 /// What a bundle is to say, before it is written down.
 struct plan {
+  bool delegates = false;
   std::string organization = "jlr.com";
   uint64_t sequence = 1;
   std::string previous; // bytes
@@ -108,6 +109,7 @@ void draw_signers(plan& x, const reference::bundle* before, dice& roll) {
 plan draw_plan(const reference::bundle* before, uint64_t oddity, dice& roll) {
   plan x;
   draw_roots(x, roll);
+  x.delegates = roll.below(5) == 0;
   draw_signers(x, before, roll);
   if (before) {
     x.organization = before->organization;
@@ -149,6 +151,34 @@ std::string roots_of(const plan& x, uint64_t oddity, dice& roll) {
   return list_of(result);
 }
 
+std::string delegates_of(const std::string& organization, uint64_t oddity, dice& roll) {
+  const std::vector<std::string> paths
+    = {"", "/vin/+/services", "/cloud/#", "/VIN", "/+44x", "/", "/#/x", "//", "/admin"};
+  std::vector<std::string> result;
+  for (auto n = 1 + roll.below(3) + (roll.below(oddity) == 0 ? 14 : 0); n > 0; --n) {
+    auto to = roll.below(oddity) == 0
+                ? roll.pick(std::vector<std::string>{organization, "x y", ""})
+                : "org" + std::to_string(roll.below(oddity) + n * 100) + ".com";
+    members x = {{"org", quoted(to)}, {"exp", std::to_string(now_s + roll.below(3))}};
+    for (auto list : {"sources", "destinations", "relay"}) {
+      std::vector<std::string> patterns(roll.below(3));
+      if (roll.below(oddity * 4) == 0)
+        patterns.resize(30 + roll.below(4));
+      for (auto& each : patterns)
+        each = quoted((roll.below(oddity * 4) == 0 ? "other.com" : organization)
+                      + paths[roll.below(roll.below(oddity) == 0 ? paths.size() : 3)]);
+      if (!patterns.empty() || roll.below(oddity * 4) == 0)
+        x.emplace_back(list, list_of(patterns));
+    }
+    if (roll.below(oddity * 4) == 0)
+      make_odd(x, roll);
+    result.push_back(text_of(x, roll));
+  }
+  if (roll.below(oddity * 2) == 0)
+    result.push_back(result.front());
+  return list_of(result);
+}
+
 std::string payload_of(const plan& x, uint64_t oddity, dice& roll) {
   members claims
     = {{"ver", "1"}, {"org", quoted(x.organization)}, {"seq", std::to_string(x.sequence)}};
@@ -159,6 +189,8 @@ std::string payload_of(const plan& x, uint64_t oddity, dice& roll) {
   claims.emplace_back("exp", std::to_string(until));
   claims.emplace_back("threshold", std::to_string(x.threshold));
   claims.emplace_back("roots", roots_of(x, oddity, roll));
+  if (x.delegates)
+    claims.emplace_back("delegates", delegates_of(x.organization, oddity, roll));
   if (roll.below(oddity) == 0)
     make_odd(claims, roll);
   return text_of(claims, roll);
@@ -241,6 +273,14 @@ ec code(const caf::error& x) {
   return code_of(x);
 }
 
+bool same_delegates(const std::vector<bundle_delegate>& xs,
+                    const std::vector<reference::delegate>& ys) {
+  return std::equal(xs.begin(), xs.end(), ys.begin(), ys.end(), [](auto& x, auto& y) {
+    return x.organization == y.organization && x.sources == y.sources
+           && x.destinations == y.destinations && x.relay == y.relay && x.expires_s == y.expires_s;
+  });
+}
+
 /// The keys that speak for the organization, and for what.
 bool same_keys(const trust_anchors& anchors, const reference::bundle& last) {
   for (auto& key : keys()) {
@@ -277,7 +317,8 @@ TEST_CASE("trust bundles") {
     both.same(i,
               (*x)->organization == y->organization && (*x)->sequence == y->sequence
                 && (*x)->digest == y->digest && (*x)->threshold == y->threshold
-                && (*x)->previous == y->previous && (*x)->roots.size() == y->roots.size(),
+                && (*x)->previous == y->previous && (*x)->roots.size() == y->roots.size()
+                && same_delegates((*x)->delegates, y->delegates),
               text, "what it claims");
     both.add(i, code(verify_step(*before.router, **x)),
              reference::judge_step(before.other, *y, reference::check_signature), text,

@@ -33,7 +33,9 @@ std::string patterns_of(const std::string& organization, dice& roll) {
   if (roll.below(300) == 0)
     result.resize(255 + roll.below(4));
   for (auto& x : result)
-    x = quoted(roll.pick(types) + organization + roll.pick(good_patterns));
+    x = quoted(roll.pick(types)
+               + (organization == "other.com" && roll.below(2) == 0 ? "jlr.com" : organization)
+               + roll.pick(good_patterns));
   if (roll.below(10) == 0 && !result.empty())
     result[0] = quoted(roll.pick(types) + organization + roll.pick(odd_patterns));
   if (roll.below(12) == 0 && !result.empty())
@@ -264,6 +266,7 @@ struct setting {
       if (root.may("cred"))
         belief.anchors["jlr.com"].push_back(root.key.public_part().jwk());
     belief.anchors["other.com"] = {w.other.public_part().jwk()};
+    belief.delegates = w.delegates;
     auto entry = [](const std::string& text) { return reference::sha256(text).substr(0, 16); };
     auto uid = crypto::hex(crypto::view(ed25519_key(42).public_part().uid()));
     belief.revocation_entries
@@ -285,6 +288,13 @@ std::string code_for(reference::verdict x) {
          : x == verdict::ended_credential ? "credential_expired"
          : x == verdict::revoked          ? "revoked"
                                           : "credential_invalid";
+}
+
+std::vector<std::string> uids(const std::vector<node_uid>& xs) {
+  std::vector<std::string> result;
+  for (auto& x : xs)
+    result.push_back(to_string(x));
+  return result;
 }
 
 using draw = std::string (*)(const federation&, dice&);
@@ -311,7 +321,8 @@ void compare(agreement& both, draw drawn) {
                   && c.destinations == other->destinations && c.relay == other->relay
                   && c.users == other->users && c.administrator == other->administrator
                   && c.not_before_s == other->not_before_s && c.expires_s == other->expires_s
-                  && c.delegations == other->delegations && !c.parent == !other->parent,
+                  && c.delegations == other->delegations && uids(c.former) == other->former
+                  && !c.parent == !other->parent,
                 text, "what it claims");
     }
   }

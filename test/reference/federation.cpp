@@ -34,6 +34,11 @@ federation::federation() {
   for (auto& root : roots)
     x.roots.push_back(
       {root.key.public_part(), root.may("cred"), root.may("crl"), root.may("trust")});
+  x.delegates = {{"other.com",
+                  {"jlr.com/vin/+/services"},
+                  {"jlr.com/cloud", "jlr.com/vin/1234"},
+                  {"jlr.com/vin/#"},
+                  now_ms / 1'000 + 1'000}};
   auto signed_bundle = issue_trust_bundle(x, {&roots.front().key});
   REQUIRE(signed_bundle);
   REQUIRE_FALSE(anchors.add((*signed_bundle)->text));
@@ -42,6 +47,7 @@ federation::federation() {
   auto read = reference::read_bundle((*signed_bundle)->text, why);
   REQUIRE_MESSAGE(read, why);
   pinned = reference::pins_of(*read);
+  delegates = read->delegates;
   auto jwk = reference::read_json(other.public_part().jwk());
   auto key = reference::key_of(&*jwk);
   pinned["other.com"][reference::hex(key->uid)] = {*key, true, true, false};

@@ -37,6 +37,7 @@ struct federation {
   rvi::crypto::private_key stranger = ed25519_key(31);
   rvi::trust_anchors anchors;
   reference::pins pinned;
+  std::vector<reference::delegate> delegates; // of jlr.com to other.com
 };
 
 } // namespace test

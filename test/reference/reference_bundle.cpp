@@ -12,6 +12,8 @@ namespace {
 // messages/trust_bundle.hpp
 constexpr size_t text_bytes_max = 64 * 1'024;
 constexpr size_t roots_max = 16;
+constexpr size_t delegates_max = 16;
+constexpr size_t delegate_patterns_max = 32;
 
 bool has_only(const json& x, const std::set<std::string>& names) {
   for (auto& [name, value] : x.object)
@@ -62,8 +64,58 @@ std::string read_roots(const json& claims, bundle& out) {
   return {};
 }
 
+std::string read_delegate(const json& x, bundle& out) {
+  using names = std::vector<std::string>;
+  if (!has_only(x, {"org", "exp", "sources", "destinations", "relay"}))
+    return "a delegate with a member it does not have";
+  delegate result;
+  result.owner = out.organization;
+  auto to = x.member("org") ? x.member("org")->string() : std::nullopt;
+  auto expires = x.member("exp") ? x.member("exp")->unsigned_integer() : std::nullopt;
+  if (!to || !is_domain(*to) || *to == out.organization || !expires)
+    return "a delegate is another organization, and ends";
+  result.organization = *to;
+  result.expires_s = *expires;
+  size_t patterns = 0;
+  for (auto [name, list] :
+       {std::pair<const char*, names delegate::*>{"sources", &delegate::sources},
+        {"destinations", &delegate::destinations},
+        {"relay", &delegate::relay}}) {
+    if (!x.member(name))
+      continue;
+    auto said = x.member(name)->strings();
+    if (!said || said->empty())
+      return "a list of patterns without any is left out";
+    for (auto& text : *said)
+      if (normalise_pattern(text) != text || parts_of(text).levels[0] != out.organization)
+        return "no pattern of the organization as it is compared";
+    patterns += said->size();
+    result.*list = std::move(*said);
+  }
+  if (patterns == 0 || patterns > delegate_patterns_max)
+    return "a delegate has 1 to 32 patterns";
+  for (auto& each : out.delegates)
+    if (each.organization == result.organization)
+      return "an organization is a delegate once";
+  out.delegates.push_back(std::move(result));
+  return {};
+}
+
+std::string read_delegates(const json& claims, bundle& out) {
+  auto list = claims.member("delegates");
+  if (!list)
+    return {};
+  if (list->what != json::form::list || list->list.empty() || list->list.size() > delegates_max)
+    return "delegates are a list of 1 to 16";
+  for (auto& x : list->list)
+    if (auto why = read_delegate(x, out); !why.empty())
+      return why;
+  return out.roots.empty() ? "without roots there is nothing to delegate" : "";
+}
+
 std::string read_claims(const json& claims, bundle& out) {
-  if (!has_only(claims, {"ver", "org", "seq", "prev", "iat", "exp", "threshold", "roots"}))
+  if (!has_only(claims,
+                {"ver", "org", "seq", "prev", "iat", "exp", "threshold", "roots", "delegates"}))
     return "a member it does not have";
   auto number = [&](const char* name) {
     auto x = claims.member(name);
@@ -92,7 +144,8 @@ std::string read_claims(const json& claims, bundle& out) {
   }
   if ((out.sequence == 1) != out.previous.empty())
     return "all but the first have a prev";
-  return read_roots(claims, out);
+  auto why = read_roots(claims, out);
+  return why.empty() ? read_delegates(claims, out) : why;
 }
 
 std::string read_signature(const json& x, const std::string& payload, bundle& out) {

@@ -21,6 +21,7 @@ struct bundle {
   std::string digest;   // SHA-256 of the payload
   uint64_t threshold = 0;
   std::map<std::string, pinned_key> roots; // by kid
+  std::vector<delegate> delegates;
 
   struct signature {
     std::string algorithm;

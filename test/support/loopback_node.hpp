@@ -93,6 +93,14 @@ public:
     disk->crash();
   }
 
+  /// The service edge fails and another takes its place; services have to register again.
+  void restart_edge() {
+    caf::anon_send_exit(edge, caf::exit_reason::kill);
+    w.settle();
+    spawn_edge();
+    w.settle();
+  }
+
   /// Makes a call as a service with a connection that lasts.
   void call(rvi::service_request x, rvi::client_id client = 1,
             const std::string& principal = "uid:1000") {
@@ -135,11 +143,13 @@ public:
   std::vector<rvi::provisioned_address> routes;
   std::string infix = "services";
   std::string anchor;                     // empty: that of the world's provisioning
+  std::string other_anchor;               // beside it
   std::vector<rvi::node_uid> former_keys; // as the file beside the key names them
   rvi::key_replacement keys;              // nothing: the key cannot be replaced
   bool answers_dials = true;
   bool provisioned = false;       // takes provisioning, if its credential says so
   std::string renewal;            // the service that renews its credentials
+  std::string clone_reports;      // the service that is told of copied keys
   uint64_t keepalive_ms = 30'000; // as in link_session_config
   uint64_t idle_ms = 0;
   size_t nodes_remembered_max = 10'000;
@@ -148,6 +158,7 @@ public:
   std::shared_ptr<rvi::memory_disk> disk = rvi::memory_disk::make();
   std::shared_ptr<service_side> services = std::make_shared<service_side>();
   std::shared_ptr<rvi::node_context> context;
+  rvi::service_ids_ptr ids;
   rvi::service_edge_actor edge;
   rvi::metric_hub_actor metric_hub;
   rvi::store_actor store;
@@ -172,6 +183,8 @@ private:
     own->former_keys = former_keys;
     own->own = {credential};
     (void)own->anchors.add(anchor.empty() ? w.provisioning.anchor() : anchor);
+    if (!other_anchor.empty())
+      (void)own->anchors.add(other_anchor);
     own->known = std::make_shared<rvi::credential_cache>(100);
     context = std::make_shared<rvi::node_context>();
     context->node_address = address;
@@ -212,26 +225,33 @@ private:
     where.store_and_forward = store_and_forward;
     where.provisioned = routes;
     discovery = keep(w.sys.spawn(rvi::service_discovery, std::move(where)));
+    rvi::metric_hub_config hub_config;
+    hub_config.node = context;
+    hub_config.store = store;
+    metric_hub = keep(w.sys.spawn(rvi::metric_hub, std::move(hub_config)));
+    ids = std::make_shared<rvi::service_ids>();
+    spawn_edge();
+    if (provisioned) {
+      rvi::provisioning_config x{context, authorization, edge, renewal, clone_reports};
+      keep(w.sys.spawn(rvi::provisioning, std::move(x)));
+    }
+  }
+
+  void spawn_edge() {
     rvi::service_edge_config edge_config;
     edge_config.node = context;
     edge_config.store = store;
     edge_config.authorization = authorization;
     edge_config.service_discovery = discovery;
     edge_config.store_and_forward = store_and_forward;
-    edge_config.open_requests_max = open_requests_max;
-    rvi::metric_hub_config hub_config;
-    hub_config.node = context;
-    hub_config.store = store;
-    metric_hub = keep(w.sys.spawn(rvi::metric_hub, std::move(hub_config)));
     edge_config.metric_hub = metric_hub;
+    edge_config.open_requests_max = open_requests_max;
+    edge_config.ids = ids;
+    edge_config.start_signer = [this] { return w.sys.spawn(rvi::signer, rvi::signer_config{key}); };
     edge = keep(w.sys.spawn(rvi::service_edge, std::move(edge_config)));
     auto server = spawn_server();
     w.self->send(edge, rvi::atom::attach_v, server);
     w.self->send(metric_hub, rvi::atom::attach_v, server);
-    if (provisioned) {
-      rvi::provisioning_config x{context, authorization, edge, renewal};
-      keep(w.sys.spawn(rvi::provisioning, std::move(x)));
-    }
   }
 
   rvi::json_rpc_actor spawn_server() {

@@ -173,13 +173,30 @@ std::string check_narrowed(const credential& x) {
   return {};
 }
 
-/// Each pattern lies in the issuer's own organization (security design 3.2.1).
-judgement check_patterns(const credential& x) {
-  for (auto list : {&x.sources, &x.destinations, &x.relay})
-    for (auto& pattern : *list)
-      if (parts_of(pattern).levels[0] != x.issuer)
-        return bad("a pattern of another organization (security design 3.2.1)");
-  return x.parent ? check_patterns(*x.parent) : judgement{};
+/// Each pattern lies in the issuer's own organization, or where that organization lets the issuer
+/// (security design 3.2.1).
+judgement check_patterns(const credential& x, const belief& node) {
+  auto lets = [&](const std::string& pattern, std::vector<std::string> delegate::*list) {
+    auto owner = parts_of(pattern).levels[0];
+    if (owner == x.issuer)
+      return true;
+    for (auto& each : node.delegates)
+      if (each.owner == owner && each.organization == x.issuer && each.expires_s >= x.expires_s)
+        for (auto& outer : each.*list)
+          if (contains(outer, pattern))
+            return true;
+    return false;
+  };
+  using names = std::vector<std::string>;
+  for (auto [mine, list] :
+       {std::pair<const names*, names delegate::*>{&x.sources, &delegate::sources},
+        {&x.destinations, &delegate::destinations},
+        {&x.relay, &delegate::relay}})
+    for (auto& pattern : *mine)
+      if (!lets(pattern, list))
+        return {verdict::unknown_issuer,
+                "a pattern of another organization (security design 3.2.1)"};
+  return x.parent ? check_patterns(*x.parent, node) : judgement{};
 }
 
 /// `iss` selects one bundle, `kid` a key in it; the algorithm is the key's (security design 3.2.1).
@@ -285,7 +302,7 @@ read_text(const std::string& text, const belief& node, const signature_check& ho
   std::vector<jws> chain;
   auto found = read_shape(text, chain, result);
   if (found)
-    found = check_patterns(result);
+    found = check_patterns(result, node);
   if (found)
     found = check_issuer(chain, 0, result, node, holds);
   auto hash = result.hash;
@@ -341,7 +358,7 @@ objections(const std::string& text, const belief& node, const signature_check& h
   if (auto shape = read_shape(text, chain, said); !shape)
     return {shape};
   std::vector<judgement> result;
-  for (auto& found : {check_patterns(said), check_issuer(chain, 0, said, node, holds),
+  for (auto& found : {check_patterns(said, node), check_issuer(chain, 0, said, node, holds),
                       check_times(said, node), check_lists(said, node)})
     if (!found)
       result.push_back(found);

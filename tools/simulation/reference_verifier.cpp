@@ -100,7 +100,8 @@ judgement check_rights(const header& x, const credential& signer) {
     return {verdict::no_right, "a grant that this node has not given (decisions 4)"};
   if (!covers_any(signer.destinations, x.target))
     return {verdict::no_right, "target is not in the credential's destinations (B1 3.2 step 4)"};
-  if (has_reserved_level(x.target) && !signer.administrator)
+  if (has_reserved_level(x.target)
+      && !(signer.administrator && parts_of(x.target).levels[0] == signer.issuer))
     return {verdict::no_right, "a reserved level asks for adm (decisions 3)"};
   if (signer.users) {
     auto role = x.on_behalf_of ? x.on_behalf_of->role : "";

@@ -64,15 +64,26 @@ class texts_read;
 /// For `belief::read`. Forgets all when it holds many.
 std::shared_ptr<texts_read> make_texts_read();
 
+/// What one organization lets the credentials of another have (security design 3.2.1).
+struct delegate {
+  std::string owner;
+  std::string organization;
+  std::vector<std::string> sources;
+  std::vector<std::string> destinations;
+  std::vector<std::string> relay;
+  uint64_t expires_s = 0;
+};
+
 /// What the judging node knows.
 struct belief {
   std::string own_address;                                 // normalised: jlr.com/vin/1234
   std::string own_uid;                                     // 16 bytes
   std::vector<std::string> own_credentials;                // JWS texts
   std::map<std::string, std::vector<std::string>> anchors; // organization -> JWK texts
-  std::vector<std::string> known_credentials;              // JWS texts
-  std::vector<std::string> relay_credentials;              // JWS texts, of nodes that may carry
-  std::vector<std::string> revocation_entries;             // 16-byte hashes (decisions 4)
+  std::vector<delegate> delegates;
+  std::vector<std::string> known_credentials;  // JWS texts
+  std::vector<std::string> relay_credentials;  // JWS texts, of nodes that may carry
+  std::vector<std::string> revocation_entries; // 16-byte hashes (decisions 4)
   uint64_t now_ms = 0;
   uint64_t skew_ms = uint64_t{5} * 60 * 1'000;
   uint64_t ttl_ms_max = uint64_t{30} * 24 * 3'600 * 1'000;

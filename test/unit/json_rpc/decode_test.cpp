@@ -488,3 +488,36 @@ TEST_CASE("an invoke says on whose behalf it is made") {
   CHECK(bad_params("invoke", R"({"target":"x","on_behalf_of":{"user":"bob","uid":7}})")
         == "on_behalf_of: unknown field uid");
 }
+
+TEST_CASE("an invoke may have an id of its service's own") {
+  auto of = [](const char* field) {
+    return with_params<invoke_call>("invoke",
+                                    std::string{R"({"target":"rpc:a.b/c")"} + field + "}");
+  };
+  CHECK(!of("").service_transaction_id);
+  CHECK(!of("").timeout_given);
+  CHECK(of(R"(,"timeout":1402091332)").timeout_given);
+  CHECK(of(R"(,"service_transaction_id":1)").service_transaction_id == 1);
+  CHECK(of(R"(,"service_transaction_id":18446744073709551615)").service_transaction_id
+        == 18'446'744'073'709'551'615U);
+  for (auto wrong : {"0", "-1", "1.5", "1e3", "\"7\"", "null", "18446744073709551616"})
+    CHECK(bad_params("invoke", std::string{R"({"target":"rpc:a.b/c","service_transaction_id":)"}
+                                 + wrong + "}")
+          == "service_transaction_id must be a whole number, 1 or more");
+  CHECK(with_params<invoke_call>("message", R"({"service_name":"a.b/c","parameters":[],)"
+                                            R"("service_transaction_id":9})")
+          .service_transaction_id
+        == 9);
+}
+
+TEST_CASE("a service asks for ids and signatures when it registers") {
+  auto x = with_params<register_service_call>("register_service", R"({"service":"a"})");
+  CHECK(!x.transaction_ids_required);
+  CHECK(!x.signature_wanted);
+  x = with_params<register_service_call>(
+    "register_service", R"({"service":"a","service_transaction_ids":true,"signed":true})");
+  CHECK(x.transaction_ids_required);
+  CHECK(x.signature_wanted);
+  CHECK(bad_params("register_service", R"({"service":"a","signed":1})")
+        == "signed must be true or false");
+}

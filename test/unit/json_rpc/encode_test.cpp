@@ -49,8 +49,14 @@ TEST_CASE("writes answers") {
   CHECK(answer(done_result{}) == head + R"({"status":"ok"}})");
   CHECK(answer(registered_result{"rpc:a.b/c/d"})
         == head + R"({"status":"ok","service":"rpc:a.b/c/d"}})");
+  CHECK(answer(registered_result{"a", 18'446'744'073'709'551'615U, R"({"kty":"OKP"})"})
+        == head
+             + R"({"status":"ok","service":"a","service_transaction_id":18446744073709551615,)"
+               R"("service_edge_key":{"kty":"OKP"}}})");
   CHECK(answer(accepted_result{some_id()})
         == head + R"({"status":"accepted","transaction_id":")" + id_hex + "\"}}");
+  CHECK(answer(accepted_result{some_id(), true})
+        == head + R"({"status":"accepted","transaction_id":")" + id_hex + R"(","repeated":true}})");
   CHECK(answer(names_result{{"a\"b", "c"}})
         == head + R"({"status":"ok","services":["a\"b","c"]}})");
   CHECK(answer(names_result{}) == head + R"({"status":"ok","services":[]}})");
@@ -215,4 +221,18 @@ TEST_CASE("judges HTTP answers of services") {
   CHECK(json_rpc::refusal_in(302, "")
         == R"({"code":-32016,"message":"the service answered HTTP status 302",)"
            R"("data":{"code":"refused"}})");
+}
+
+TEST_CASE("hands over signatures beside what they are of") {
+  std::string out;
+  REQUIRE(!json_rpc::append_invoke(out, 1, some_request("[1]"), "a.b.c"));
+  CHECK(out.ends_with(R"(,"service_signature":"a.b.c","arguments":[1]}})"));
+  out.clear();
+  outcome_notice x{some_id(), "caller", "rpc:a.org/n2/x", "ok", {}, "1", {}};
+  x.service_signature = "a.b.c";
+  REQUIRE(!json_rpc::append_reply(out, 2, x));
+  CHECK(out.ends_with(R"(,"arguments":1,"service_signature":"a.b.c"}})"));
+  CHECK(json_rpc::foreign_error(R"({"code":1})") == R"({"code":1})");
+  auto quoted = json_rpc::foreign_error("no JSON");
+  CHECK(json_rpc::foreign_error(quoted) == quoted);
 }

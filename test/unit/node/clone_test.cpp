@@ -159,6 +159,43 @@ TEST_CASE_FIXTURE(fixture, "the report carries what the accused key has signed")
   CHECK(key->verify(input, bytes("authorize_signature")));
 }
 
+TEST_CASE_FIXTURE(fixture, "the issuer's service is told of a copy until it has taken that") {
+  cloud.provisioned = true;
+  cloud.clone_reports = "jlr.com/cloud/security";
+  cloud.credential = provisioning.issue(
+    provisioning.claims(cloud.key.public_part(), {"jlr.com/cloud", "jlr.com/cloud/provisioning"},
+                        {"jlr.com/vin/+/services", "jlr.com/cloud/security"}, now_s()));
+  cloud.start();
+  REQUIRE(visit(vehicle));
+  make_copy();
+  visit(vehicle);
+  visit(thief);
+  REQUIRE(count("rvi_clone_alarms_total") == 1);
+  auto told = [&] { return cloud.services->invoked.size(); };
+  SUBCASE("at once") {}
+  SUBCASE("after a restart, for nobody was there") {
+    pass(60'000);
+    cloud.kill();
+    cloud.start();
+  }
+  CHECK(told() == 0);
+  CHECK(stored(clone_reported_prefix) == "");
+  cloud.register_service("security");
+  pass(5'000);
+  REQUIRE(told() >= 1);
+  auto& got = *cloud.services->invoked.back().content;
+  CHECK(got.header.target == "message:jlr.com/cloud/security/clone_report");
+  CHECK(got.arguments == stored(clone_report_prefix));
+  auto before = told();
+  pass(2 * 3'600'000, 60'000);
+  CHECK(told() == before);
+  cloud.kill();
+  cloud.start();
+  cloud.register_service("security");
+  pass(2 * 3'600'000, 60'000);
+  CHECK(told() == before);
+}
+
 TEST_CASE_FIXTURE(fixture, "a lost store is suspect, not accused") {
   cloud.start();
   REQUIRE(visit(vehicle));

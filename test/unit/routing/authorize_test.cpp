@@ -29,9 +29,14 @@ struct fixture {
     body.set_protocol("rvi/2");
     body.set_node_address("jlr.com/vin/1234");
     body.set_transaction_id(1);
-    binding = {
-      false, cloud.public_part().spki(), vehicle.public_part().spki(), std::string(32, 'e'), {}, 0,
-      {}};
+    binding = {false,
+               cloud.public_part().spki(),
+               vehicle.public_part().spki(),
+               std::string(32, 'e'),
+               {},
+               0,
+               {},
+               {}};
   }
 
   credential_claims vehicle_claims() const {
@@ -296,6 +301,28 @@ TEST_CASE_FIXTURE(fixture, "a local request needs a credential that lasts as lon
   CHECK(code_of(own.choose(source, "rpc:jlr.com/cloud/x", now, now + 1).error())
         == ec::unauthorized);
   CHECK(code_of(own.choose("jlr.com/vin/1/x", target, now, now + 1).error()) == ec::unauthorized);
+}
+
+TEST_CASE_FIXTURE(fixture, "what of a peer rests on somebody unknown is left aside") {
+  test::authority other{"other.com"};
+  auto claims = other.claims(vehicle.public_part(), {"other.com/cloud"},
+                             {"other.com/cloud", "other.com/#"}, now_ms / 1'000);
+  auto theirs = other.issue(claims);
+  body.add_credentials(theirs->text);
+  body.add_credentials(root.issue(vehicle_claims())->text);
+  CHECK(verdict() == ec::none);
+  CHECK(admitted.sources == std::vector<std::string>{"jlr.com/vin/1234"});
+  CHECK(admitted.destinations == std::vector<std::string>{"rpc:jlr.com/cloud/media_server"});
+  CHECK(admitted.credential_hashes.size() == 1);
+  CHECK_FALSE(own.known->find(theirs->hash));
+  // Not what is wrong, nor an address that only the unknown one has.
+  body.set_node_address("other.com/cloud");
+  CHECK(verdict() == ec::unauthorized);
+  body.set_node_address("jlr.com/vin/1234");
+  auto forged = root.issue(vehicle_claims())->text;
+  forged[forged.size() - 20] = forged[forged.size() - 20] == 'A' ? 'B' : 'A';
+  body.add_credentials(forged);
+  CHECK(verdict() == ec::credential_invalid);
 }
 
 TEST_CASE_FIXTURE(fixture, "a revoked credential gives a node nothing, and leads to nothing") {

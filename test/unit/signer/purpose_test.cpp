@@ -66,7 +66,7 @@ std::string certificate_input(const crypto::private_key& key) {
   return watched->last;
 }
 
-std::string grant_input(const crypto::private_key& key, std::string_view type = "rvi-grant+jwt") {
+std::string jws_input(const crypto::private_key& key, std::string_view type = "rvi-grant+jwt") {
   return crypto::jws_signing_input(key.public_part().algorithm(), type,
                                    crypto::hex(crypto::view(key.public_part().uid())),
                                    R"({"aud":"x"})");
@@ -85,7 +85,8 @@ TEST_CASE("each purpose is known by its form") {
     CHECK(said(tls_input("server"), key) == purpose::tls_server);
     CHECK(said(tls_input("client", 48), key) == purpose::tls_client);
     CHECK(said(certificate_input(key), key) == purpose::certificate);
-    CHECK(said(grant_input(key), key) == purpose::grant);
+    CHECK(said(jws_input(key), key) == purpose::grant);
+    CHECK(said(jws_input(key, "rvi-service+jwt"), key) == purpose::service);
   }
 }
 
@@ -148,13 +149,13 @@ TEST_CASE("a certificate of another key, or for somebody else, is refused") {
     CHECK(said(good.substr(0, i)) == none);
 }
 
-TEST_CASE("a JWS that is no grant of this key is refused") {
-  for (auto type : {"rvi-cred+jwt", "rvi-crl+jwt", "rvi-bundle+jwt", "JWT", ""})
-    CHECK_MESSAGE(said(grant_input(own(), type)) == none, type);
-  CHECK(said(grant_input(make())) == none);
-  CHECK(said(grant_input(make(crypto::algorithm::es256))) == none);
-  CHECK(said(grant_input(own()) + ".x") == none);
-  CHECK(said(grant_input(own()) + "=") == none);
-  auto text = grant_input(own());
+TEST_CASE("a JWS that is for no purpose of this key is refused") {
+  for (auto type : {"rvi-cred+jwt", "rvi-crl+jwt", "rvi-bundle+jwt", "rvi-key+jwt", "JWT", ""})
+    CHECK_MESSAGE(said(jws_input(own(), type)) == none, type);
+  CHECK(said(jws_input(make())) == none);
+  CHECK(said(jws_input(make(crypto::algorithm::es256))) == none);
+  CHECK(said(jws_input(own()) + ".x") == none);
+  CHECK(said(jws_input(own()) + "=") == none);
+  auto text = jws_input(own());
   CHECK(said(text.substr(0, text.find('.'))) == none);
 }
