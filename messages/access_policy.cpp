@@ -3,6 +3,7 @@
 #include "messages/access_policy.hpp"
 
 #include "messages/name.hpp"
+#include "messages/signed_claims.hpp"
 #include "runtime/json/json.hpp"
 
 #include <algorithm>
@@ -35,11 +36,13 @@ public:
   caf::error error;
 
   void read(json::value x, access_policy& out) {
-    only(x, "the file", {"principals", "services"});
+    only(x, "the file", {"principals", "services", "keys"});
     for (auto each : elements(x["principals"], "principals"))
       out.principals_.push_back(principal(each));
     for (auto each : elements(x["services"], "services"))
       out.services_.push_back(service(each));
+    for (auto each : elements(x["keys"], "keys"))
+      out.keys_.push_back(key(each));
   }
 
 private:
@@ -135,6 +138,19 @@ private:
       fail("a rule for services that asks for nothing");
     return result;
   }
+
+  key_rule key(json::value x) {
+    only(x, "a rule for keys", {"names", "public_key"});
+    key_rule result{patterns(x["names"], "names"), {}};
+    auto given = key_of_jwk(x["public_key"]);
+    if (!given)
+      fail("public_key: " + detail_of(given.error()));
+    else
+      result.key = std::move(*given);
+    if (result.names.empty())
+      fail("a rule for keys without names");
+    return result;
+  }
 };
 
 caf::error access_policy::add(std::string_view json) {
@@ -148,6 +164,7 @@ caf::error access_policy::add(std::string_view json) {
     return in.error;
   std::move(more.principals_.begin(), more.principals_.end(), std::back_inserter(principals_));
   std::move(more.services_.begin(), more.services_.end(), std::back_inserter(services_));
+  std::move(more.keys_.begin(), more.keys_.end(), std::back_inserter(keys_));
   return {};
 }
 
@@ -223,6 +240,21 @@ uint64_t access_policy::list_age_max_s(std::string_view target) const {
     if (rule.list_age_max_s != 0 && covered(rule.names, target))
       result = result == 0 ? rule.list_age_max_s : std::min(result, rule.list_age_max_s);
   return result;
+}
+
+caf::error access_policy::check_key(std::string_view service, const crypto::public_key* key) const {
+  bool asked = false;
+  for (auto& rule : keys_) {
+    if (!covered(rule.names, service))
+      continue;
+    asked = true;
+    if (key && key->spki() == rule.key.spki())
+      return {};
+  }
+  return asked ? denied(std::string{service}
+                        + " registers with the public_key that the node's "
+                          "rules name for it, and with no other")
+               : caf::error{};
 }
 
 } // namespace rvi

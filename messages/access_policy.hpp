@@ -7,6 +7,7 @@
 #pragma once
 
 #include "messages/envelope.hpp"
+#include "runtime/crypto/crypto.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -39,7 +40,8 @@ public:
   ///                    "as": ROLE, "users": [ROLE...]}...],
   ///    "services": [{"names": [PATTERN...], "roles": [ROLE...],
   ///                  "authenticated_within_s": N, "methods": [METHOD...],
-  ///                  "revocations_within_s": N}...]}
+  ///                  "revocations_within_s": N}...],
+  ///    "keys": [{"names": [PATTERN...], "public_key": JWK}...]}
   /// Patterns as in credentials; whatever is left out allows nothing (principals) or asks for
   /// nothing (services). Error: `malformed`, saying where; nothing is added then.
   caf::error add(std::string_view json);
@@ -66,6 +68,10 @@ public:
   /// least of all rules for it; 0: no rule says.
   uint64_t list_age_max_s(std::string_view target) const;
 
+  /// HLD 12.1: a service of this name signs its requests, if any rule names it, by a key of such a
+  /// rule. `key`: the one it registers with, null: none. Error: `unauthorized`.
+  caf::error check_key(std::string_view service, const crypto::public_key* key) const;
+
 private:
   struct principal_rule {
     std::string match; // as in `principal`
@@ -85,6 +91,10 @@ private:
       return !roles.empty() || !methods.empty() || authenticated_within_ms != 0;
     }
   };
+  struct key_rule {
+    std::vector<std::string> names;
+    crypto::public_key key;
+  };
   class reader;
 
   template <class Holds>
@@ -92,6 +102,7 @@ private:
 
   std::vector<principal_rule> principals_;
   std::vector<service_rule> services_;
+  std::vector<key_rule> keys_;
 };
 
 } // namespace rvi

@@ -35,6 +35,7 @@ struct register_service_call {
   durability durability_min = durability::full;
   bool transaction_ids_required = false; // each `invoke` needs a service_transaction_id
   bool signature_wanted = false;         // what it is handed carries a service_signature
+  std::string public_key = {};           // JWK; each `invoke` is signed by it. Empty: none
 };
 
 struct unregister_service_call {
@@ -58,6 +59,7 @@ struct invoke_call {
   /// HLD 3.2.4: the service's own id, 1 or more, each higher than the last; a retry has the same.
   std::optional<uint64_t> service_transaction_id;
   bool timeout_given = false; // else `timeout_ms` is a default that depends on when it was asked
+  std::string service_signature = {}; // HLD 12.1; empty: none
 };
 
 /// HLD 8.20: a service's reply to an rpc it was given.

@@ -2,7 +2,10 @@
 //
 // `rvi call` waits for an rpc's reply; `rvi send` leaves a message with the node.
 
+#include "actors/edge/service_proof.hpp"
 #include "messages/name.hpp"
+#include "messages/transaction_id.hpp"
+#include "runtime/crypto/jws.hpp"
 #include "tools/client.hpp"
 #include "tools/commands.hpp"
 #include "tools/report.hpp"
@@ -12,6 +15,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 namespace rvi {
 
@@ -34,6 +38,7 @@ struct call_options {
   std::string authenticated; // how long ago
   std::string method;
   uint64_t service_id = 0; // the requesting service's own; 0: none
+  std::string service_key; // the requesting service's own, a file; empty: none
   uint64_t expires_s = 0;  // instead of `timeout`, so that a retry says the same; 0: none
   bool report = false;     // of a message: wait for its outcome
   output_format format;
@@ -51,7 +56,8 @@ private:
   int check_arguments();
   int invoke(node_client& client);
   caf::error take_name(node_client& client);
-  expected<bool> held_already(node_client& client) const;
+  expected<std::string> signature(node_client& client, uint64_t expires_ms) const;
+  expected<bool> held_already(node_client& client);
   int print_reply(json::value outcome) const;
   bool waits() const { return options_.rpc || options_.report; }
 
@@ -62,6 +68,8 @@ private:
   uint64_t expires_ms_ = 0; // 0: `timeout_ms_` from now
   uint64_t authenticated_ms_ = 0;
   std::string name_;
+  std::string full_name_; // as the node has it, of a service with a name of its own
+  std::optional<crypto::private_key> key_;
   bool registered_ = false;
 };
 
@@ -111,6 +119,12 @@ int invocation_client::check_arguments() {
 int invocation_client::run() {
   if (auto code = check_arguments())
     return code;
+  if (!options_.service_key.empty()) {
+    auto key = crypto::load_private_key(options_.service_key);
+    if (!key)
+      return fail(options_.name(), key.error());
+    key_ = std::move(*key);
+  }
   auto client = connect_node(options_.node);
   if (!client)
     return fail_with_advice(options_.name(), client.error(), options_.node);
@@ -125,18 +139,20 @@ int invocation_client::run() {
 }
 
 /// Whether a service already has the name given with --from; then it stays with it.
-expected<bool> invocation_client::held_already(node_client& client) const {
+expected<bool> invocation_client::held_already(node_client& client) {
   auto address = client.call("get_node_address", "{}");
   if (!address)
     return std::move(address.error());
   auto services = client.call("get_available_services", "{}");
   if (!services)
     return std::move(services.error());
-  auto node = text_of(address->result["services"].at(0));
+  auto node = text_of(address->result["node_address"]);
   for (auto x : services->result["services"].items()) {
     auto full = text_of(x);
-    if (is_below(full, node) && (full == name_ || full.ends_with("/" + name_)))
+    if (is_below(full, node) && (full == name_ || full.ends_with("/" + name_))) {
+      full_name_ = full;
       return true;
+    }
   }
   return false;
 }
@@ -153,21 +169,45 @@ caf::error invocation_client::take_name(node_client& client) {
       return {};
   }
   json::writer params;
-  params.begin_object().member("service", name_).end_object();
+  params.begin_object().member("service", name_);
+  if (key_)
+    params.key("public_key").raw(key_->public_part().jwk());
+  params.end_object();
   auto answer = client.call("register_service", params.take());
   if (!answer)
     return std::move(answer.error());
   registered_ = true;
+  full_name_ = text_of(answer->result["service"]);
+  if (key_ && options_.service_id == 0)
+    options_.service_id = answer->result["service_transaction_id"].as_uint().value_or(0) + 1;
   return {};
+}
+
+/// HLD 12.1: what the service's key says of this request.
+expected<std::string> invocation_client::signature(node_client& client, uint64_t expires_ms) const {
+  auto address = client.call("get_node_address", "{}");
+  if (!address)
+    return std::move(address.error());
+  invoke_call x;
+  x.service_transaction_id = options_.service_id;
+  x.target = target_;
+  x.timeout_ms = expires_ms;
+  x.arguments = arguments_;
+  if (!options_.user.empty())
+    x.user = named_user{options_.user, options_.role, authenticated_ms_, options_.method};
+  return crypto::sign_jws(
+    *key_, service_proof_type, to_string(key_->public_part().uid()),
+    service_proof_claims(x, full_name_, text_of(address->result["node_address"])));
 }
 
 int invocation_client::invoke(node_client& client) {
   auto me = options_.name();
   if (auto error = take_name(client))
     return fail_with_advice(me, error, options_.node);
+  auto expires_ms = expires_ms_ != 0 ? expires_ms_ : wall_now_ms() + timeout_ms_;
   json::writer params;
   params.begin_object()
-    .member("timeout", expires_ms_ != 0 ? expires_ms_ : wall_now_ms() + timeout_ms_)
+    .member("timeout", expires_ms)
     .member("requesting_service", name_)
     .member("target", target_)
     .member("priority", uint64_t(options_.priority));
@@ -189,6 +229,12 @@ int invocation_client::invoke(node_client& client) {
   }
   if (options_.service_id != 0)
     params.member("service_transaction_id", options_.service_id);
+  if (key_) {
+    auto text = signature(client, expires_ms);
+    if (!text)
+      return fail_with_advice(me, text.error(), options_.node);
+    params.member("service_signature", *text);
+  }
   if (options_.report)
     params.member("delivery_report", true);
   if (waits())
@@ -284,6 +330,12 @@ void add_invocation(CLI::App& app, command& chosen, bool rpc) {
                  "the requesting service's own id, higher than its last: asked again with the same "
                  "id and --expires, it is still one request")
     ->check(CLI::PositiveNumber)
+    ->needs(from);
+  sub
+    ->add_option(
+      "--service-key", x->service_key,
+      "the requesting service's private key: registers it with its public part and signs "
+      "the request; its next service_transaction_id unless one is given")
     ->needs(from);
   sub->add_option("--expires", x->expires_s, "instead of --timeout: until when, in Unix seconds")
     ->check(CLI::PositiveNumber);

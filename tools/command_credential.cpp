@@ -212,6 +212,22 @@ void add_delegate(CLI::App& parent, command& chosen) {
   sub->callback([x, &chosen] { chosen = [x] { return run_delegate(*x); }; });
 }
 
+/// The public part of a key, as rules and other programs read it.
+void add_jwk(CLI::App& parent, command& chosen) {
+  auto file = std::make_shared<std::string>();
+  auto sub = parent.add_subcommand("jwk", "Print the public part of a private key as a JWK");
+  sub->add_option("FILE", *file, "the private key, or pkcs11:...")->required();
+  sub->callback([file, &chosen] {
+    chosen = [file] {
+      auto key = crypto::load_private_key(*file);
+      if (!key)
+        return fail("credential jwk", key.error());
+      print_line(key->public_part().jwk());
+      return int{exit_done};
+    };
+  });
+}
+
 } // namespace
 
 void add_credential_command(CLI::App& app, command& chosen) {
@@ -225,6 +241,7 @@ void add_credential_command(CLI::App& app, command& chosen) {
   add_credential_bundles(*sub, chosen);
   add_credential_renewal(*sub, chosen);
   add_clone_report(*sub, chosen);
+  add_jwk(*sub, chosen);
 }
 
 } // namespace rvi

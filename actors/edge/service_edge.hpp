@@ -56,6 +56,7 @@ struct service_edge_state {
     node_service_actor inside; // a service of the node itself
     bool ids_required = false; // as in register_service_call
     bool signature_wanted = false;
+    std::optional<crypto::public_key> key = {}; // its invokes are signed by it (HLD 12.1)
 
     /// Somebody can be handed requests.
     bool reachable() const { return inside || client != 0 || !network_address.empty(); }
@@ -123,6 +124,8 @@ struct service_edge_state {
   bool answered_before(const service_call& from, const invoke_call& x, const std::string& service,
                        std::string& digest);
   void answer_outcome(const caller& to, outcome_notice found);
+  /// HLD 12.1: that the service asks, and nobody else who has its connection.
+  caf::error check_proof(const std::string& service, const invoke_call& x) const;
   void answer_repeated(const caller& to, const transaction_id& first, bool synch);
   /// What an edge before this one had under way was accepted, or was not; then `done`.
   void settle_ids_under_way(const std::function<void()>& done);

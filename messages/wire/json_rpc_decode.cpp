@@ -19,6 +19,7 @@ namespace {
 constexpr size_t id_bytes_max = 256;
 constexpr size_t fields_max = 32;
 constexpr size_t text_bytes_max = 2'048;
+constexpr size_t signature_bytes_max = 16'384; // of a JWS, or a JWK
 constexpr size_t channel_bytes_max = 128;
 constexpr size_t role_bytes_max = 128;
 constexpr size_t data_class_bytes_max = 128;
@@ -179,6 +180,14 @@ durability read_durability(fields& in, std::string_view name) {
   return durability::full;
 }
 
+/// A JWK's text; what it says is judged elsewhere.
+std::string read_key(fields& in) {
+  auto x = in.take({"public_key"});
+  if (x && (!x.is_object() || x.raw().size() > signature_bytes_max))
+    in.fail("public_key must be a JWK");
+  return x ? std::string{x.raw()} : std::string{};
+}
+
 /// Figure 6: {"service":{"name","methods","address"}}.
 result register_nested(const context& at, json::value service) {
   register_service_call x;
@@ -190,6 +199,7 @@ result register_nested(const context& at, json::value service) {
   x.durability_min = read_durability(inner, "durability_min");
   x.transaction_ids_required = inner.flag("service_transaction_ids");
   x.signature_wanted = inner.flag("signed");
+  x.public_key = read_key(inner);
   return finished(inner, std::move(x));
 }
 
@@ -214,6 +224,7 @@ result read_register(const context& at) {
   x.durability_min = read_durability(in, "durability_min");
   x.transaction_ids_required = in.flag("service_transaction_ids");
   x.signature_wanted = in.flag("signed");
+  x.public_key = read_key(in);
   return finished(in, std::move(x));
 }
 
@@ -293,6 +304,7 @@ result read_invoke(const context& at, bool alias) {
   x.timeout_ms = read_time(in, "timeout", at.now_ms + at.bounds.timeout_ms);
   x.timeout_given = bool(at.params["timeout"]);
   x.service_transaction_id = read_service_id(in);
+  x.service_signature = in.text({"service_signature"}, false, signature_bytes_max);
   x.requesting_service = in.text({"requesting_service"}, false);
   x.target = alias ? in.text({"service_name", "target"}, true) : in.text({"target"}, true);
   x.synch = in.flag("synch");

@@ -106,7 +106,8 @@ attacked_nodes& attacked_nodes::get() {
 }
 
 attacked_nodes::attacked_nodes()
-  : cloud(world, "cloud", cloud_settings()),
+  : app_key(new_key()),
+    cloud(world, "cloud", cloud_settings()),
     vehicle(world, "vehicle", vehicle_settings()) {
   write_file(at("acme.bundle"), acme.bundle->text + "\n");
   write_rules();
@@ -130,7 +131,10 @@ void attacked_nodes::write_rules() const {
   write_file(at("access.d/20-door.json"), R"({"services": [{
     "names": ["rpc:jlr.com/cloud/media_server/door"], "roles": ["owner"], "methods": ["pin"],
     "authenticated_within_s": 60}]})");
-  for (auto file : {"access.d/10-app.json", "access.d/20-door.json"})
+  write_file(at("access.d/30-keys.json"), R"({"keys": [{"names": ["jlr.com/cloud/app/safe"],
+    "public_key": )" + app_key.public_part().jwk()
+                                            + "}]}");
+  for (auto file : {"access.d/10-app.json", "access.d/20-door.json", "access.d/30-keys.json"})
     std::filesystem::permissions(at(file), std::filesystem::perms{0644});
 }
 

@@ -48,6 +48,7 @@ struct attacked_nodes {
 
   node_world world;
   second_organization acme;
+  crypto::private_key app_key; // of the program's service `app/safe`, by the cloud's rules
   uint16_t cloud_port = free_port();
   uint16_t vehicle_port = free_port();
   uint16_t api_port = free_port();

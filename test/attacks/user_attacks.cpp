@@ -3,6 +3,9 @@
 // The user level (HLD 3.2.6). A node of the same organization may reach the cloud's door, and says
 // what it likes of its users; a program beside the cloud has a token, and rules that hold it back.
 
+#include "actors/edge/service_proof.hpp"
+#include "messages/transaction_id.hpp"
+#include "runtime/crypto/jws.hpp"
 #include "test/attacks/api_stranger.hpp"
 #include "test/attacks/attack.hpp"
 
@@ -164,6 +167,50 @@ TEST_CASE_FIXTURE(program_fixture, "what the program asked under an id is played
   REQUIRE(call("invoke", asked(6)) == "");
   CHECK(wait_for({&at.media_player}, [&] { return at.media_player.invoked.size() == 2; }));
   CHECK(at.media_player.invoked[1].arguments == R"("honest 1")");
+}
+
+TEST_CASE_FIXTURE(program_fixture, "who has the program's token, and not the key of its service") {
+  signatures_max = 4;
+  auto thief = *crypto::private_key::generate(crypto::algorithm::ed25519);
+  auto registering = [](const crypto::public_key& key) {
+    return R"({"service":"app/safe","public_key":)" + key.jwk() + "}";
+  };
+  unauthorized("register_service", R"({"service":"app/safe"})");
+  unauthorized("register_service", registering(thief.public_part()));
+  REQUIRE(call("register_service", registering(at.app_key.public_part())) == ""); // known to all
+  invoke_call asked;
+  asked.service_transaction_id = 1;
+  asked.target = for_app;
+  asked.timeout_ms = wall_ms() + 60'000;
+  asked.arguments = "\"honest\"";
+  auto signed_by = [&](const crypto::private_key& key) {
+    return *crypto::sign_jws(
+      key, service_proof_type, to_string(key.public_part().uid()),
+      service_proof_claims(asked, "jlr.com/cloud/app/safe", "jlr.com/cloud"));
+  };
+  auto sent = [&](const std::string& signature, const std::string& arguments, uint64_t id = 1) {
+    return call("invoke",
+                R"({"requesting_service":"app/safe","target":")" + asked.target + R"(","timeout":)"
+                  + std::to_string(asked.timeout_ms) + R"(,"service_transaction_id":)"
+                  + std::to_string(id) + R"(,"arguments":)" + arguments
+                  + (signature.empty() ? "" : R"(,"service_signature":")" + signature + "\"")
+                  + "}");
+  };
+  auto refused = [&](const std::string& code) {
+    CHECK(code == "signature_invalid");
+    check_refusal_recorded(at.cloud, "signature_invalid", R"("principal":"token:app")");
+  };
+  refused(sent("", asked.arguments));
+  refused(sent(signed_by(thief), asked.arguments));
+  auto captured = signed_by(at.app_key);
+  REQUIRE(sent(captured, asked.arguments) == "");
+  CHECK(wait_for({&at.media_player}, [&] { return at.media_player.invoked.size() == 1; }));
+  refused(sent(captured, "\"attack\""));
+  refused(sent(captured, asked.arguments, 2));
+  CHECK(sent(captured, asked.arguments) == ""); // the first answer, and no second request
+  refused(sent(captured.substr(0, captured.size() - 1), asked.arguments));
+  unauthorized("invoke", R"({"requesting_service":"app/other","target":")" + asked.target + "\"}");
+  REQUIRE(call("unregister_service", R"({"service":"app/safe"})") == "");
 }
 
 TEST_CASE_FIXTURE(program_fixture, "the program registers another name") {

@@ -181,4 +181,31 @@ TEST_CASE_FIXTURE(fixture, "invalid UTF-8 on a WebSocket ends that connection on
   CHECK(wait_for({&client}, [&] { return !client.connected(); }));
 }
 
+TEST_CASE_FIXTURE(fixture, "a service that signs what it asks, at the command line (HLD 12.1)") {
+  auto key = *crypto::private_key::generate(crypto::algorithm::ed25519);
+  auto key_file = world.folder + "/app.key";
+  REQUIRE_FALSE(crypto::save_private_key(key_file, key));
+  CHECK(run_rvi("credential jwk " + key_file).output == key.public_part().jwk() + "\n");
+  cloud.start();
+  auto served = popen((rvi_program() + " serve media_server --echo --count 3 --config "
+                       + cloud.path("rvi.toml") + " 2>&1")
+                        .c_str(),
+                      "r");
+  REQUIRE(served);
+  auto call = [&](const std::string& more) {
+    return run_rvi("call --config " + vehicle.path("rvi.toml")
+                   + " rpc:jlr.com/cloud/media_server/list '[7]' " + more);
+  };
+  CHECK(call("--from app --service-key " + key_file).output == "[7]\n");
+  auto again = call("--from app --service-key " + key_file); // under its next id
+  CHECK_MESSAGE(again.output == "[7]\n", again.output);
+  CHECK(call("--service-key " + key_file).code == 2);
+  // A name that is held stays with who holds it.
+  auto held = call("--from media_player");
+  CHECK_MESSAGE(held.output == "[7]\n", held.output);
+  auto services = run_rvi("services --config " + vehicle.path("rvi.toml")).output;
+  CHECK_MESSAGE(services.find("/media_player ") != std::string::npos, services);
+  CHECK(pclose(served) == 0);
+}
+
 TEST_SUITE_END();

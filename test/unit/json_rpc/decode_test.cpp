@@ -521,3 +521,22 @@ TEST_CASE("a service asks for ids and signatures when it registers") {
   CHECK(bad_params("register_service", R"({"service":"a","signed":1})")
         == "signed must be true or false");
 }
+
+TEST_CASE("a service may sign what it asks with a key of its own") {
+  auto x = with_params<register_service_call>("register_service", R"({"service":"a"})");
+  CHECK(x.public_key.empty());
+  x = with_params<register_service_call>("register_service",
+                                         R"({"service":"a","public_key":{ "kty":"OKP"}})");
+  CHECK(x.public_key == R"({ "kty":"OKP"})");
+  x = with_params<register_service_call>("register_service",
+                                         R"({"service":{"name":"a","public_key":{"kty":"EC"}}})");
+  CHECK(x.public_key == R"({"kty":"EC"})");
+  CHECK(bad_params("register_service", R"({"service":"a","public_key":"{}"})")
+        == "public_key must be a JWK");
+  auto call = with_params<invoke_call>(
+    "invoke", R"({"target":"rpc:a.b/c","arguments":{ "a" : 1.50 },"service_signature":"a.b.c"})");
+  CHECK(call.service_signature == "a.b.c");
+  CHECK(call.arguments == R"({ "a" : 1.50 })"); // as written: its hash is signed
+  CHECK(bad_params("invoke", R"({"target":"rpc:a.b/c","service_signature":7})")
+        == "service_signature must be a string");
+}

@@ -172,10 +172,37 @@ TEST_CASE_FIXTURE(fixture, "what is no rule is refused, and nothing of its file 
         R"({"services":[{"names":["jlr.com"],"authenticated_within_s":-1}]})",
         R"({"services":[{"names":["jlr.com"],"authenticated_within_s":99999999999999}]})",
         R"({"services":[{"names":["jlr.com"],"role":["x"]}]})",
+        R"({"keys":[{"names":["jlr.com"]}]})",
+        R"({"keys":[{"names":["jlr.com"],"public_key":"x"}]})",
+        R"({"keys":[{"names":["jlr.com"],"public_key":{"kty":"OKP","crv":"Ed25519","x":""}}]})",
+        R"({"keys":[{"public_key":{"kty":"OKP","crv":"Ed25519",)"
+        R"("x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}]})",
         R"({"principals":[{"match":{"uid":1}}],"services":[{"names":["jlr.com"]}]})"}) {
     CAPTURE(text);
     CHECK(policy.add(text));
     CHECK(policy.may_invoke(app, door)); // still no rule
     CHECK(!policy.check_user(header, now_ms));
   }
+}
+
+TEST_CASE_FIXTURE(fixture, "rules may name the keys of services") {
+  auto rule = [](const char* names, const crypto::public_key& key) {
+    return R"({"keys":[{"names":[")" + std::string{names} + R"("],"public_key":)" + key.jwk()
+           + "}]}";
+  };
+  auto first = crypto::private_key::generate(crypto::algorithm::ed25519)->public_part();
+  auto second = crypto::private_key::generate(crypto::algorithm::es256)->public_part();
+  REQUIRE_FALSE(policy.add(rule("jlr.com/vin/1234/body", first)));
+  REQUIRE_FALSE(policy.add(rule("jlr.com/vin/1234/body/door", second)));
+  auto check = [&](const char* service, const crypto::public_key* key) {
+    return code_of(policy.check_key(service, key));
+  };
+  CHECK(check("jlr.com/vin/1234/radio", nullptr) == ec::none);
+  CHECK(check("jlr.com/vin/1234/radio", &second) == ec::none);
+  CHECK(check("jlr.com/vin/1234/body", nullptr) == ec::unauthorized);
+  CHECK(check("jlr.com/vin/1234/body", &second) == ec::unauthorized);
+  CHECK(check("jlr.com/vin/1234/body", &first) == ec::none);
+  CHECK(check("jlr.com/vin/1234/body/door", &first) == ec::none);
+  CHECK(check("jlr.com/vin/1234/body/door", &second) == ec::none);
+  CHECK(policy.may_invoke(app, door)); // they say nothing of programs
 }
