@@ -4,6 +4,7 @@
 
 #include "messages/name.hpp"
 #include "messages/transaction_id.hpp"
+#include "runtime/crypto/cose.hpp"
 #include "runtime/json/json.hpp"
 
 #include <algorithm>
@@ -13,9 +14,23 @@ namespace rvi {
 
 namespace {
 
-constexpr std::string_view list_type = "rvi-crl+jwt";
+constexpr std::string_view jws_type = "rvi-crl+jwt";
+constexpr std::string_view cose_type = "application/rvi-crl+cwt";
+constexpr std::string_view cose_prefix = "cose:";
 constexpr uint64_t list_version = 1;
 constexpr char separator = '~';
+constexpr size_t claims_bytes_max = 2'048;
+
+// Labels of COSE; the last six stand in the map of ours.
+constexpr int64_t iss_label = 1;
+constexpr int64_t iat_label = 6;
+constexpr int64_t own_claims = -65'537;
+constexpr int64_t ver_label = 1;
+constexpr int64_t bundle_label = 2;
+constexpr int64_t serial_label = 3;
+constexpr int64_t base_label = 4;
+constexpr int64_t next_label = 5;
+constexpr int64_t sha256_label = 6;
 
 caf::error malformed(std::string why) {
   return caf::make_error(ec::malformed, "revocation list: " + why);
@@ -54,26 +69,33 @@ expected<std::vector<revocation_entry>> entries_of(std::string_view bytes, uint6
   return result;
 }
 
-/// Sorts; of two entries with one hash the later end holds; drops what is over.
-void normalise(std::vector<revocation_entry>& entries, uint64_t now_s) {
+/// By hash; of one hash the later end first.
+bool is_before(const revocation_entry& x, const revocation_entry& y) {
+  return x.id != y.id ? x.id < y.id : x.expires_s > y.expires_s;
+}
+
+/// Of entries in order: one for each hash, none that is over.
+void tidy(std::vector<revocation_entry>& entries, uint64_t now_s) {
   std::erase_if(entries, [now_s](auto& x) { return x.expires_s <= now_s; });
-  std::sort(entries.begin(), entries.end(), [](auto& x, auto& y) {
-    return x.id != y.id ? x.id < y.id : x.expires_s > y.expires_s;
-  });
   auto same = [](auto& x, auto& y) { return x.id == y.id; };
   entries.erase(std::unique(entries.begin(), entries.end(), same), entries.end());
 }
 
-/// The entries in force once those of a delta are added.
+void normalise(std::vector<revocation_entry>& entries, uint64_t now_s) {
+  std::sort(entries.begin(), entries.end(), is_before);
+  tidy(entries, now_s);
+}
+
+/// The entries in force once those of a delta are added. Both are in order.
 std::vector<revocation_entry> sum_of(const std::vector<revocation_entry>& base,
                                      const std::vector<revocation_entry>& added, uint64_t now_s) {
-  auto result = base;
-  result.insert(result.end(), added.begin(), added.end());
-  normalise(result, now_s);
+  std::vector<revocation_entry> result(base.size() + added.size());
+  std::merge(base.begin(), base.end(), added.begin(), added.end(), result.begin(), is_before);
+  tidy(result, now_s);
   return result;
 }
 
-std::string payload_of(const revocation_claims& x) {
+std::string jws_payload(const revocation_claims& x) {
   json::writer out;
   out.begin_object();
   out.member("ver", list_version);
@@ -88,32 +110,120 @@ std::string payload_of(const revocation_claims& x) {
   return out.take();
 }
 
-caf::error read_claims(json::value x, revocation_claims& out) {
-  auto issuer = x["iss"].as_string();
-  auto bundle = x["bundle"].as_uint();
-  auto serial = x["serial"].as_uint();
-  auto base = x["base"].as_uint();
-  auto issued = x["iat"].as_uint();
-  auto next = x["next"].as_uint();
-  auto hash = x["sha256"].as_string();
-  if (x["ver"].as_uint() != list_version)
+std::string cose_payload(const revocation_claims& x) {
+  cbor::writer out;
+  out.map(3);
+  out.integer(iss_label).text(x.issuer);
+  out.integer(iat_label).unsigned_integer(x.issued_s);
+  out.integer(own_claims).map(6);
+  out.integer(ver_label).unsigned_integer(list_version);
+  out.integer(bundle_label).unsigned_integer(x.version.bundle);
+  out.integer(serial_label).unsigned_integer(x.version.serial);
+  out.integer(base_label).unsigned_integer(x.base);
+  out.integer(next_label).unsigned_integer(x.next_s);
+  out.integer(sha256_label).bytes(x.result_sha256);
+  return out.take();
+}
+
+/// What a payload says, before anything of it is judged.
+struct said_claims {
+  std::optional<std::string_view> issuer;
+  std::optional<uint64_t> version, bundle, serial, base, issued, next;
+  std::optional<std::string> sha256; // 32 bytes
+  bool nothing_else = false;
+};
+
+said_claims claims_in(json::value x) {
+  said_claims result{
+    x["iss"].as_string(), x["ver"].as_uint(), x["bundle"].as_uint(), x["serial"].as_uint(),
+    x["base"].as_uint(),  x["iat"].as_uint(), x["next"].as_uint(),   {},
+    x.size() == 8};
+  auto digits = x["sha256"].as_string();
+  if (auto hash = crypto::unhex(digits.value_or("")); hash && crypto::hex(*hash) == digits)
+    result.sha256 = std::move(*hash);
+  return result;
+}
+
+said_claims claims_in(cbor::value x) {
+  auto own = x[own_claims];
+  said_claims result{x[iss_label].as_text(),          own[ver_label].as_uint(),
+                     own[bundle_label].as_uint(),     own[serial_label].as_uint(),
+                     own[base_label].as_uint(),       x[iat_label].as_uint(),
+                     own[next_label].as_uint(),       {},
+                     x.size() == 3 && own.size() == 6};
+  if (auto hash = own[sha256_label].as_bytes())
+    result.sha256 = *hash;
+  return result;
+}
+
+caf::error read_claims(const said_claims& x, revocation_claims& out) {
+  if (x.version != list_version)
     return malformed("unknown version");
-  if (!issuer || !bundle || !serial || !base || !issued || !next || !hash || x.size() != 8)
+  if (!x.issuer || !x.bundle || !x.serial || !x.base || !x.issued || !x.next || !x.nothing_else)
     return malformed("exactly ver, iss, bundle, serial, base, iat, next and sha256 are required");
-  if (!is_organization(*issuer))
+  if (!is_organization(*x.issuer))
     return malformed("iss is not an organization");
-  if (*bundle == 0 || *serial == 0 || *base >= *serial || *next <= *issued)
+  if (*x.bundle == 0 || *x.serial == 0 || *x.base >= *x.serial || *x.next <= *x.issued)
     return malformed("numbers or times out of order");
-  auto bytes = crypto::unhex(*hash);
-  if (!bytes || bytes->size() != 32 || crypto::hex(*bytes) != *hash)
-    return malformed("sha256 is not 64 lowercase hex digits");
-  out.issuer = *issuer;
-  out.version = {*bundle, *serial};
-  out.base = *base;
-  out.issued_s = *issued;
-  out.next_s = *next;
-  out.result_sha256 = std::move(*bytes);
+  if (!x.sha256 || x.sha256->size() != 32)
+    return malformed("sha256 is not a hash of 32 bytes, in JSON 64 lowercase hex digits");
+  out.issuer = *x.issuer;
+  out.version = {*x.bundle, *x.serial};
+  out.base = *x.base;
+  out.issued_s = *x.issued;
+  out.next_s = *x.next;
+  out.result_sha256 = *x.sha256;
   return {};
+}
+
+/// The signed part and the entries' bytes.
+struct list_parts {
+  crypto::signed_payload signed_part;
+  std::string entries;
+};
+
+expected<list_parts> cose_parts(std::string_view text) {
+  // Only so much of it is looked at: the entries may be many.
+  auto size = crypto::first_cose_size(text.substr(0, 2 * claims_bytes_max));
+  if (!size)
+    return malformed(detail_of(size.error()));
+  auto cose = crypto::parse_cose(text.substr(0, *size));
+  if (!cose)
+    return malformed(detail_of(cose.error()));
+  if (cose->type != cose_type)
+    return malformed("typ is not " + std::string{cose_type});
+  list_parts result{std::move(*cose), std::string{text.substr(*size)}};
+  result.signed_part.key_id = crypto::hex(result.signed_part.key_id);
+  return result;
+}
+
+expected<list_parts> jws_parts(std::string_view text) {
+  auto end = text.find(separator);
+  if (end == text.npos)
+    return malformed("no entries");
+  auto jws = crypto::parse_jws(text.substr(0, end));
+  if (!jws)
+    return malformed(detail_of(jws.error()));
+  if (jws->type != jws_type)
+    return malformed("typ is not " + std::string{jws_type});
+  auto entries = crypto::unbase64url(text.substr(end + 1));
+  if (!entries)
+    return malformed("the entries are not canonical base64url");
+  return list_parts{std::move(*jws), std::move(*entries)};
+}
+
+caf::error
+read_payload(credential_format format, std::string_view payload, revocation_claims& out) {
+  if (payload.size() > claims_bytes_max)
+    return malformed("over 2 KiB of claims");
+  if (format == credential_format::cose) {
+    auto document = cbor::parse(payload);
+    return document ? read_claims(claims_in(document->root()), out)
+                    : malformed(detail_of(document.error()));
+  }
+  auto document = json::parse(payload, {claims_bytes_max, 4, 64});
+  return document ? read_claims(claims_in(document->root()), out)
+                  : malformed(detail_of(document.error()));
 }
 
 } // namespace
@@ -160,7 +270,7 @@ bool is_revoked(const credential& x, const revocation_sets& sets) {
 
 expected<revocation_list_ptr>
 issue_revocation_list(revocation_claims claims, const crypto::private_key& key,
-                      const revocation_set* base) {
+                      const revocation_set* base, credential_format format) {
   normalise(claims.entries, claims.issued_s);
   claims.base = base ? base->version.serial : 0;
   if (base && (base->issuer != claims.issuer || base->version.bundle != claims.version.bundle))
@@ -169,12 +279,15 @@ issue_revocation_list(revocation_claims claims, const crypto::private_key& key,
   if (all.size() > revocation_entries_max)
     return caf::make_error(ec::bad_request, std::string{"over 32768 entries"});
   claims.result_sha256 = hash_of(all);
-  auto text
-    = crypto::sign_jws(key, list_type, to_string(key.public_part().uid()), payload_of(claims));
+  auto entries = bytes_of(claims.entries);
+  auto uid = key.public_part().uid();
+  bool cose = format == credential_format::cose;
+  auto text = cose ? crypto::sign_cose(key, cose_type, crypto::view(uid), cose_payload(claims))
+                   : crypto::sign_jws(key, jws_type, to_string(uid), jws_payload(claims));
   if (!text)
     return std::move(text.error());
   auto result
-    = parse_revocation_list(*text + separator + crypto::base64url(bytes_of(claims.entries)));
+    = parse_revocation_list(*text + (cose ? entries : separator + crypto::base64url(entries)));
   if (!result)
     return caf::make_error(ec::bad_request, detail_of(result.error()));
   return result;
@@ -183,40 +296,55 @@ issue_revocation_list(revocation_claims claims, const crypto::private_key& key,
 expected<revocation_list_ptr> parse_revocation_list(std::string_view text) {
   if (text.size() > revocation_list_bytes_max)
     return malformed("too long");
-  auto end = text.find(separator);
-  if (end == text.npos)
-    return malformed("no entries");
-  auto jws = crypto::parse_jws(text.substr(0, end));
-  if (!jws)
-    return malformed(detail_of(jws.error()));
-  if (jws->type != list_type)
-    return malformed("typ is not " + std::string{list_type});
-  auto document = json::parse(jws->payload, {2'048, 4, 64});
-  if (!document)
-    return malformed(detail_of(document.error()));
   auto result = std::make_shared<revocation_list>();
-  if (auto err = read_claims(document->root(), *result))
+  bool cose = text.starts_with(crypto::cose_tag);
+  result->format = cose ? credential_format::cose : credential_format::jws;
+  auto parts = cose ? cose_parts(text) : jws_parts(text);
+  if (!parts)
+    return std::move(parts.error());
+  if (auto err = read_payload(result->format, parts->signed_part.payload, *result))
     return err;
-  auto bytes = crypto::unbase64url(text.substr(end + 1));
-  if (!bytes)
-    return malformed("the entries are not canonical base64url");
-  auto entries = entries_of(*bytes, result->issued_s);
+  auto entries = entries_of(parts->entries, result->issued_s);
   if (!entries)
     return std::move(entries.error());
-  if (result->base == 0 && crypto::view(crypto::sha256(*bytes)) != result->result_sha256)
+  if (result->base == 0 && crypto::view(crypto::sha256(parts->entries)) != result->result_sha256)
     return malformed("the entries are not those the issuer signed");
   result->entries = std::move(*entries);
   result->text = text;
-  result->signed_text = std::move(*jws);
+  result->signed_part = std::move(parts->signed_part);
   return revocation_list_ptr{std::move(result)};
 }
 
+std::string written_form(const revocation_list& x) {
+  if (x.format == credential_format::jws)
+    return x.text;
+  auto entries = x.entries.size() * revocation_entry_bytes;
+  std::string_view text = x.text;
+  return std::string{cose_prefix} + crypto::base64url(text.substr(0, text.size() - entries))
+         + separator + crypto::base64url(text.substr(text.size() - entries));
+}
+
+expected<std::string> carried_list(std::string_view written) {
+  if (!written.starts_with(cose_prefix))
+    return std::string{written};
+  auto end = written.find(separator);
+  if (end == written.npos)
+    return malformed("no entries");
+  auto part = crypto::unbase64url(written.substr(cose_prefix.size(), end - cose_prefix.size()));
+  auto entries = crypto::unbase64url(written.substr(end + 1));
+  if (!part || !entries)
+    return malformed("after `cose:` there is no canonical base64url");
+  if (!part->starts_with(crypto::cose_tag))
+    return malformed("after `cose:` there is no COSE");
+  return *part + *entries;
+}
+
 caf::error verify_revocation_list(const revocation_list& x, const trust_anchors& anchors) {
-  auto key = anchors.find(x.issuer, x.signed_text.key_id, key_use::lists);
+  auto key = anchors.find(x.issuer, x.signed_part.key_id, key_use::lists);
   if (!key)
-    return caf::make_error(ec::unknown_issuer, "no pinned key " + x.signed_text.key_id.substr(0, 64)
+    return caf::make_error(ec::unknown_issuer, "no pinned key " + x.signed_part.key_id.substr(0, 64)
                                                  + " of " + x.issuer);
-  if (!crypto::verify(x.signed_text, *key))
+  if (!crypto::verify(x.signed_part, *key))
     return caf::make_error(ec::signature_invalid, "the revocation list of " + x.issuer);
   return {};
 }

@@ -14,6 +14,16 @@
 //    "sha256":64 lowercase hex digits}
 //
 // `bundle` and `serial` count from 1, `base` is below `serial`, `next` after `iat`.
+//
+// For links on which each byte counts there is the same in COSE, of which a delta with one entry
+// has about 210 bytes, less than half of its text:
+//
+//   COSE_Sign1 (typ `application/rvi-crl+cwt`) and behind it the entries as they are
+//
+// with the claims {1: iss, 6: iat, -65537: {1: ver, 2: bundle, 3: serial, 4: base, 5: next,
+// 6: sha256 (32 bytes)}} and no others. Lists of both forms may follow each other. In JSON, in
+// files and on the command line it is written `cose:`, the COSE_Sign1 in base64url, `~` and the
+// entries in base64url.
 
 #pragma once
 
@@ -68,8 +78,9 @@ struct revocation_claims {
 };
 
 struct revocation_list : revocation_claims {
-  std::string text;
-  crypto::jws signed_text;
+  credential_format format = credential_format::jws;
+  std::string text;                   // the bytes carried; COSE is no text
+  crypto::signed_payload signed_part; // its key_id in hex, in both forms
 };
 
 using revocation_list_ptr = std::shared_ptr<const revocation_list>;
@@ -102,10 +113,18 @@ bool is_revoked(const credential& x, const revocation_sets& sets);
 /// Entries are put in order, those over at `issued_s` left out. Error: `bad_request`.
 expected<revocation_list_ptr>
 issue_revocation_list(revocation_claims claims, const crypto::private_key& key,
-                      const revocation_set* base = nullptr);
+                      const revocation_set* base = nullptr,
+                      credential_format format = credential_format::jws);
 
-/// Takes the text apart and checks its shape and limits; no signature yet. Error: `malformed`.
+/// Takes the bytes carried apart and checks their shape and limits; no signature yet. Error:
+/// `malformed`.
 expected<revocation_list_ptr> parse_revocation_list(std::string_view text);
+
+/// What stands for a list in JSON, in files and on the command line.
+std::string written_form(const revocation_list& x);
+/// The bytes that a written form stands for; whether they are a list is not asked. Error:
+/// `malformed`.
+expected<std::string> carried_list(std::string_view written);
 
 /// Errors: `unknown_issuer`, `signature_invalid`.
 caf::error verify_revocation_list(const revocation_list& x, const trust_anchors& anchors);

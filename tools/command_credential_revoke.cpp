@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// `rvi credential revoke`: signs the next revocation list of an organization. Always a full one:
-// it is what a node that has missed some can use. Nodes take it by `rvi revoke` or from peers.
+// `rvi credential revoke`: signs the next revocation list of an organization: a full one, which is
+// what a node that has missed some can use, or a delta. Nodes take it by `rvi revoke` or from
+// peers.
 
 #include "messages/revocation.hpp"
 #include "messages/transaction_id.hpp"
@@ -31,6 +32,7 @@ struct revoke_options {
   std::vector<std::string> anchors;
   std::vector<std::string> lists; // in force: the last full one, then its deltas
   bool delta = false;
+  std::string form = "jws";
   bool renew = false;
   std::vector<std::string> credentials;
   std::vector<std::string> nodes;
@@ -151,11 +153,11 @@ caf::error read_keys(const revoke_options& options, draft_list& out) {
 
 int print_made(const revoke_options& options, const revocation_list& x, size_t added) {
   if (options.out.empty() && !options.format.json()) {
-    print_line(x.text);
+    print_line(written_form(x));
     return exit_done;
   }
   if (!options.out.empty())
-    if (auto error = write_new_text(options.out, x.text + "\n"))
+    if (auto error = write_new_text(options.out, written_form(x) + "\n"))
       return fail(me, error);
   if (options.format.json()) {
     json::writer out;
@@ -166,7 +168,7 @@ int print_made(const revoke_options& options, const revocation_list& x, size_t a
       .member("entries", uint64_t{x.entries.size()})
       .member("added", uint64_t{added})
       .member("next", x.next_s)
-      .member("list", x.text);
+      .member("list", written_form(x));
     if (!options.out.empty())
       out.member("file", options.out);
     out.end_object();
@@ -211,7 +213,8 @@ int run_revoke(const revoke_options& options) {
   if (draft.former && !base) // nothing of it is dropped but what is over
     draft.claims.entries.insert(draft.claims.entries.end(), draft.former->entries.begin(),
                                 draft.former->entries.end());
-  auto list = issue_revocation_list(std::move(draft.claims), draft.root, base);
+  auto form = options.form == "cose" ? credential_format::cose : credential_format::jws;
+  auto list = issue_revocation_list(std::move(draft.claims), draft.root, base, form);
   if (!list)
     return fail(me, list.error());
   return print_made(options, **list, draft.added);
@@ -236,6 +239,11 @@ void add_credential_revocation(CLI::App& credential, command& chosen) {
                "sign only what is added, for nodes that have the list before it; at most "
                  + std::to_string(revocation_deltas_max) + " in a row")
     ->needs(lists);
+  sub
+    ->add_option("--form", x->form,
+                 "jws, or cose: the same in less than half the bytes, for small links")
+    ->check(CLI::IsMember({"jws", "cose"}))
+    ->capture_default_str();
   auto what = sub->add_option_group("revoked");
   what->add_option("--credential", x->credentials, "credential to revoke; repeatable");
   auto nodes = what->add_option("--node", x->nodes,

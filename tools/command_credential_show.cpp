@@ -131,8 +131,9 @@ void write_list_content(const revocation_list& x) {
   json::writer out;
   out.begin_object()
     .member("issuer", x.issuer)
-    .member("signed_by", x.signed_text.key_id)
-    .member("algorithm", x.signed_text.algorithm)
+    .member("signed_by", x.signed_part.key_id)
+    .member("algorithm", x.signed_part.algorithm)
+    .member("form", to_string(x.format))
     .member("bundle", x.version.bundle)
     .member("serial", x.version.serial)
     .member("base", x.base)
@@ -151,10 +152,12 @@ void write_list_content(const revocation_list& x) {
 void print_list_content(const revocation_list& x, uint64_t now_s) {
   auto due = x.next_s > now_s ? "in " + show_duration(x.next_s - now_s)
                               : show_duration(now_s - x.next_s) + " ago";
-  print_line("issuer        " + x.issuer + ", key " + x.signed_text.key_id + " ("
-             + x.signed_text.algorithm + ")");
+  print_line("issuer        " + x.issuer + ", key " + x.signed_part.key_id + " ("
+             + x.signed_part.algorithm + ")");
   print_line("serial        " + std::to_string(x.version.serial)
              + (x.base == 0 ? ", a full list" : ", adds to list " + std::to_string(x.base)));
+  print_line("form          " + std::string{to_string(x.format)} + ", "
+             + std::to_string(x.text.size()) + " bytes on the wire");
   print_line("issued        " + show_time(x.issued_s));
   print_line("next due      " + show_time(x.next_s) + " (" + due + ")");
   print_line("entries       " + std::to_string(x.entries.size()));
@@ -164,7 +167,8 @@ void print_list_content(const revocation_list& x, uint64_t now_s) {
 }
 
 int show_list(const show_options& options, const std::string& text) {
-  auto x = parse_revocation_list(text);
+  auto carried = carried_list(text);
+  auto x = carried ? parse_revocation_list(*carried) : std::move(carried.error());
   if (!x)
     return fail("credential show", x.error());
   if (options.format.json())

@@ -47,7 +47,9 @@ int run_revoke(const revoke_options& options) {
     return fail(me, text.error());
   *text = trimmed_end(std::move(*text));
   // Here too, so that a wrong file never gets as far as a node.
-  if (auto list = parse_revocation_list(*text); !list)
+  auto carried = carried_list(*text);
+  auto list = carried ? parse_revocation_list(*carried) : std::move(carried.error());
+  if (!list)
     return fail(
       me, caf::make_error(code_of(list.error()), options.file + ": " + detail_of(list.error())));
   auto client = connect_node(options.node);

@@ -37,7 +37,8 @@ caf::error follow_list(const std::string& path, const std::string& issuer,
   auto text = read_text(path);
   if (!text)
     return std::move(text.error());
-  auto list = parse_revocation_list(trimmed_end(std::move(*text)));
+  auto carried = carried_list(trimmed_end(std::move(*text)));
+  auto list = carried ? parse_revocation_list(*carried) : std::move(carried.error());
   if (!list)
     return in_file(path, list.error());
   auto& x = **list;

@@ -57,8 +57,12 @@ struct entered_list {
   }
 };
 
-void enter_list(service_edge_state& edge, const service_call& from, const std::string& text) {
+void enter_list(service_edge_state& edge, const service_call& from, const std::string& written) {
   entered_list x{edge, {from.client, from.token}, from.principal.name, {}};
+  auto carried = carried_list(written);
+  if (!carried)
+    return x.malformed(std::move(carried.error()));
+  auto& text = *carried;
   if (is_trust_bundle(text)) {
     x.what = "trust bundle";
     auto bundle = parse_trust_bundle(text);
@@ -73,7 +77,7 @@ void enter_list(service_edge_state& edge, const service_call& from, const std::s
     x.issuer = (*list)->issuer;
     x.serial = (*list)->version.serial;
   }
-  edge.self->request(edge.config.authorization, caf::infinite, atom::revoke_v, text)
+  edge.self->request(edge.config.authorization, caf::infinite, atom::revoke_v, std::move(text))
     .then([x](atom::done) { x.taken(); }, [x](caf::error& why) { x.refused(std::move(why)); });
 }
 

@@ -153,9 +153,11 @@ void provisioning_state::add_grant(const envelope_ptr& request) {
 void provisioning_state::follow_lists(const envelope_ptr& request, std::vector<std::string> texts) {
   if (texts.empty())
     return reply(request, R"({"status":"ok"})");
-  auto first = std::move(texts.front());
+  auto first = carried_list(texts.front());
+  if (!first)
+    return refuse(request, first.error());
   texts.erase(texts.begin());
-  self->request(config.authorization, caf::infinite, atom::revoke_v, std::move(first))
+  self->request(config.authorization, caf::infinite, atom::revoke_v, std::move(*first))
     .then([this, request, texts](atom::done) { follow_lists(request, texts); },
           [this, request](const caf::error& err) { refuse(request, err); });
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// Revocation lists: the text as it is, or claims and entries that the organization has signed
-// (first byte odd), one on top of the other.
+// Revocation lists: the bytes as they are, or claims and entries that the organization has signed,
+// in either form (the first byte's lowest bits 1 and 3), one on top of the other.
 
 #include "messages/revocation.hpp"
 
+#include "runtime/crypto/cose.hpp"
 #include "test/fuzz/fuzz.hpp"
 #include "test/fuzz/signed_text.hpp"
 
@@ -17,11 +18,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::input in{data, size};
   revocation_sets known;
   for (int i = 0; i < 3 && !in.empty(); ++i) {
-    bool sign = (in.byte() & 1) != 0;
+    auto how = in.byte() & 3;
     auto claims = in.line();
     auto entries = in.take(in.byte() * revocation_entry_bytes);
-    auto text = sign ? issuer.sign("rvi-crl+jwt", claims) + "~" + crypto::base64url(entries)
-                     : std::string{claims};
+    std::string text{claims};
+    if (how == 1)
+      text = issuer.sign("rvi-crl+jwt", claims) + "~" + crypto::base64url(entries);
+    else if (how == 3)
+      text = *crypto::sign_cose(issuer.key, "application/rvi-crl+cwt",
+                                crypto::view(issuer.key.public_part().uid()), claims)
+             + std::string{entries};
+    if (auto carried = carried_list(text); carried && how == 2)
+      text = std::move(*carried);
     auto next = accept_revocation_list(text, known, issuer.anchors);
     if (!next)
       continue;

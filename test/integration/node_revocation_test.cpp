@@ -226,8 +226,9 @@ TEST_CASE_FIXTURE(fixture, "lists are renewed and added to by small deltas") {
   start();
   REQUIRE(sign("--node " + std::string(32, 'a') + " --out " + at("1.list")).code == 0);
   REQUIRE(enter("1.list").code == 0);
-  auto made = sign("--list " + at("1.list") + " --renew --delta --out " + at("2.list"));
+  auto made = sign("--list " + at("1.list") + " --renew --delta --form cose --out " + at("2.list"));
   REQUIRE_MESSAGE(made.code == 0, made.output);
+  CHECK(holds(run_rvi("credential show " + at("2.list")).output, "adds to list 1\n"));
   CHECK_MESSAGE(holds(made.output, "revocation list 2 of jlr.com, a delta on list 1, entries 0"),
                 made.output);
   CHECK(enter("2.list").code == 0);

@@ -5,8 +5,10 @@
 #include "messages/revocation.hpp"
 #include "test/reference/agreement.hpp"
 #include "test/reference/federation.hpp"
+#include "test/reference/odd_cose.hpp"
 #include "test/reference/odd_text.hpp"
 #include "test/reference/reference_list.hpp"
+#include "test/support/cose_claims.hpp"
 
 #include <doctest/doctest.h>
 
@@ -57,8 +59,10 @@ struct setting {
     for (size_t i = 0; i < entries; ++i)
       x.entries.push_back({credential_revocation_id("jlr.com", std::to_string(i * serial % 12)),
                            static_cast<uint32_t>(x.issued_s + 1 + i * 500)});
-    auto list = issue_revocation_list(x, issuer == "jlr.com" ? w.roots.front().key : w.other,
-                                      base == 0 ? nullptr : before.router.at(issuer).get());
+    auto list
+      = issue_revocation_list(x, issuer == "jlr.com" ? w.roots.front().key : w.other,
+                              base == 0 ? nullptr : before.router.at(issuer).get(),
+                              serial % 2 == 0 ? credential_format::cose : credential_format::jws);
     REQUIRE_MESSAGE(list, describe(list.error()));
     auto set = accept_revocation_list((*list)->text, before.router, w.anchors);
     REQUIRE_MESSAGE(set, describe(set.error()));
@@ -129,6 +133,34 @@ reference::list_text draw_claims(const std::string& issuer, const knowledge& at,
   return x;
 }
 
+std::string cbor_unsigned(uint64_t x) {
+  cbor::writer out;
+  return out.unsigned_integer(x).take();
+}
+
+/// The claims in CBOR, perhaps with one that is odd, missing or too many.
+std::string cose_payload(const reference::list_text& x, const std::string& sha256, dice& roll) {
+  cbor_members own;
+  auto number = [](int64_t label) { return cbor_number(label); };
+  own[number(1)] = cbor_unsigned(1);
+  own[number(2)] = cbor_unsigned(x.bundle);
+  own[number(3)] = cbor_unsigned(x.serial);
+  own[number(4)] = cbor_unsigned(x.base);
+  own[number(5)] = cbor_unsigned(x.next_s);
+  own[number(6)] = cbor_bytes(sha256);
+  cbor_members all{{number(1), cbor_text(x.issuer)}, {number(6), cbor_unsigned(x.issued_s)}};
+  if (roll.below(10) == 0) {
+    auto& where = roll.below(3) == 0 ? all : own;
+    auto label = number(static_cast<int64_t>(1 + roll.below(7)));
+    if (roll.below(3) == 0)
+      where.erase(label);
+    else
+      where[label] = odd_item(roll);
+  }
+  all[number(-65'537)] = cbor_map(own);
+  return odd_encoding(cbor_map(all), roll);
+}
+
 std::string draw_list(const federation& w, const knowledge& at, dice& roll) {
   auto issuer = w.organization(roll);
   auto x = draw_claims(issuer, at, roll);
@@ -136,16 +168,21 @@ std::string draw_list(const federation& w, const knowledge& at, dice& roll) {
   auto known = at.other.find(issuer);
   auto sum = reference::sum_of(known == at.other.end() ? nullptr : &known->second, x);
   auto in_force = x.base == 0 ? bytes : reference::bytes_of(sum.entries);
-  members claims
-    = {{"ver", "1"},
-       {"iss", quoted(issuer)},
-       {"bundle", std::to_string(x.bundle)},
-       {"serial", std::to_string(x.serial)},
-       {"base", std::to_string(x.base)},
-       {"iat", std::to_string(x.issued_s)},
-       {"next", std::to_string(x.next_s)},
-       {"sha256",
-        quoted(reference::hex(reference::sha256(roll.below(40) == 0 ? bytes + "x" : in_force)))}};
+  auto sha256 = reference::sha256(roll.below(40) == 0 ? bytes + "x" : in_force);
+  if (roll.below(3) == 0) {
+    auto& key = w.signer(issuer, "crl", roll);
+    auto& named = roll.below(40) == 0 ? w.roots.front().key : key;
+    auto type = roll.below(40) == 0 ? "application/rvi-cred+cwt" : "application/rvi-crl+cwt";
+    return odd_cose(key, named, type, cose_payload(x, sha256, roll), roll) + bytes;
+  }
+  members claims = {{"ver", "1"},
+                    {"iss", quoted(issuer)},
+                    {"bundle", std::to_string(x.bundle)},
+                    {"serial", std::to_string(x.serial)},
+                    {"base", std::to_string(x.base)},
+                    {"iat", std::to_string(x.issued_s)},
+                    {"next", std::to_string(x.next_s)},
+                    {"sha256", quoted(reference::hex(sha256))}};
   if (roll.below(6) == 0)
     make_odd(claims, roll);
   signing by{&w.signer(issuer, "crl", roll), "rvi-crl+jwt", nullptr};

@@ -15,6 +15,7 @@ namespace test {
 namespace {
 
 constexpr uint64_t now_s = now_ms / 1'000;
+constexpr auto credential_type = "application/rvi-cred+cwt";
 
 using texts = std::vector<std::string>;
 
@@ -25,7 +26,8 @@ std::string text_list(dice& roll, const texts& usual, const texts& odd) {
   return cbor_texts(result);
 }
 
-/// Any item, also such as no credential holds.
+} // namespace
+
 std::string odd_item(dice& roll) {
   static const texts odd = {std::string(1, '\0'),
                             "\x01",
@@ -67,6 +69,8 @@ std::string odd_item(dice& roll) {
       return roll.pick(odd);
   }
 }
+
+namespace {
 
 void make_odd(cose_claims& x, dice& roll) {
   auto standard = roll.below(2) == 0;
@@ -128,14 +132,15 @@ cose_claims with_rights(const credential_claims& x, dice& roll) {
   return result;
 }
 
-/// Signed by this key; mostly as it should be.
+} // namespace
+
 std::string odd_cose(const crypto::private_key& key, const crypto::private_key& named,
-                     const std::string& payload, dice& roll) {
+                     const std::string& type, const std::string& payload, dice& roll) {
   bool ed25519 = key.public_part().algorithm() == crypto::algorithm::ed25519;
   cbor_members header = {
     {cbor_number(1), cbor_number(ed25519 ? -8 : -7)},
     {cbor_number(4), cbor_bytes(crypto::view(named.public_part().uid()))},
-    {cbor_number(16), cbor_text("application/rvi-cred+cwt")},
+    {cbor_number(16), cbor_text(type)},
   };
   if (roll.below(30) == 0)
     header[cbor_number(1)] = cbor_number(ed25519 ? -7 : -8);
@@ -157,21 +162,17 @@ std::string odd_cose(const crypto::private_key& key, const crypto::private_key& 
          + cbor_bytes(signature);
 }
 
-/// What is signed, now and then in another encoding of itself.
-std::string odd_payload(const cose_claims& x, dice& roll) {
-  auto result = x.payload();
+std::string odd_encoding(std::string payload, dice& roll) {
   if (roll.below(25) == 0)
-    flip(result, roll);
+    flip(payload, roll);
   if (roll.below(60) == 0)
-    result.insert(roll.below(result.size()), 1, static_cast<char>(roll.below(256)));
+    payload.insert(roll.below(payload.size()), 1, static_cast<char>(roll.below(256)));
   if (roll.below(60) == 0)
-    result = "\xb8" + std::string(1, static_cast<char>(result[0] & 31)) + result.substr(1);
+    payload = "\xb8" + std::string(1, static_cast<char>(payload[0] & 31)) + payload.substr(1);
   if (roll.below(60) == 0)
-    result += roll.below(2) == 0 ? '\0' : '\xa0';
-  return result;
+    payload += roll.below(2) == 0 ? '\0' : '\xa0';
+  return payload;
 }
-
-} // namespace
 
 std::string draw_cose(const federation& w, dice& roll) {
   static const std::vector<crypto::private_key> holders
@@ -187,7 +188,7 @@ std::string draw_cose(const federation& w, dice& roll) {
     make_odd(first, roll);
   auto& signer = w.signer(organization, "cred", roll);
   auto& named = roll.below(40) == 0 ? w.roots.front().key : signer;
-  auto result = odd_cose(signer, named, odd_payload(first, roll), roll);
+  auto result = odd_cose(signer, named, credential_type, odd_encoding(first.payload(), roll), roll);
   for (; depth > 0; --depth) {
     auto* next = &roll.pick(holders);
     auto derived = claims;
@@ -201,7 +202,8 @@ std::string draw_cose(const federation& w, dice& roll) {
       make_odd(x, roll);
     auto& by = roll.below(25) == 0 ? *next : *holder;
     auto joint = roll.below(40) == 0 ? "," : "";
-    result = odd_cose(by, by, odd_payload(x, roll), roll) + joint + result;
+    result
+      = odd_cose(by, by, credential_type, odd_encoding(x.payload(), roll), roll) + joint + result;
     holder = next;
   }
   if (roll.below(25) == 0)

@@ -2,6 +2,7 @@
 
 #include "test/reference/reference_list.hpp"
 
+#include "tools/simulation/reference_cose.hpp"
 #include "tools/simulation/reference_names.hpp"
 #include "tools/simulation/reference_tree.hpp"
 
@@ -140,31 +141,47 @@ std::string bytes_of(const std::map<std::string, uint32_t>& entries) {
   return result;
 }
 
-std::optional<list_text> read_list(const std::string& text, std::string& why) {
-  auto tilde = text.find('~');
-  if (text.size() > text_bytes_max || tilde == std::string::npos) {
-    why = "no signed text and entries of this size";
-    return {};
+namespace {
+
+/// The signed part and the bytes of the entries behind it.
+std::optional<std::pair<jws, std::string>> parts_of(const std::string& text) {
+  if (text.starts_with('\xd2')) {
+    size_t used = 0;
+    auto parts = take_cose_apart(std::string_view{text}.substr(0, 4'096), used, cose_claims::list);
+    return parts ? std::optional{std::pair{*parts, text.substr(used)}} : std::nullopt;
   }
+  auto tilde = text.find('~');
+  if (tilde == std::string::npos)
+    return {};
   auto parts = take_apart(text.substr(0, tilde));
   auto entries = read_base64url(std::string_view{text}.substr(tilde + 1));
-  if (!parts || !entries) {
-    why = "no signed text, or no base64url";
+  return parts && entries ? std::optional{std::pair{*parts, *entries}} : std::nullopt;
+}
+
+} // namespace
+
+std::optional<list_text> read_list(const std::string& text, std::string& why) {
+  auto parts = parts_of(text);
+  if (text.size() > text_bytes_max || !parts) {
+    why = "no signed part and entries of this size";
     return {};
   }
+  bool cose = text.starts_with('\xd2');
+  auto& entries = parts->second;
   list_text result;
-  result.parts = std::move(*parts);
-  if (claims_bytes_of(result.parts) > claims_bytes_max) {
+  result.parts = std::move(parts->first);
+  // In COSE there is nothing that could be so long but a wrong issuer.
+  if (!cose && claims_bytes_of(result.parts) > claims_bytes_max) {
     why = "over 2 KiB of claims";
     return {};
   }
-  why = check_jose_header(result.parts.header, "rvi-crl+jwt");
+  why = check_jose_header(result.parts.header, cose ? "application/rvi-crl+cwt" : "rvi-crl+jwt");
   if (why.empty())
     why = read_claims(result.parts.claims, result);
   if (why.empty())
-    why = read_entries(*entries, result);
+    why = read_entries(entries, result);
   // Of a full list the entries are the result, so that foreign ones show before any key is asked.
-  if (why.empty() && result.base == 0 && sha256(*entries) != result.result_sha256)
+  if (why.empty() && result.base == 0 && sha256(entries) != result.result_sha256)
     why = "not the entries that were signed";
   return why.empty() ? std::optional{std::move(result)} : std::nullopt;
 }

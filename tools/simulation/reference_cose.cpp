@@ -266,6 +266,26 @@ std::optional<json> claims_of(const item& x) {
   return result;
 }
 
+/// messages/revocation.hpp: these and no others.
+std::optional<json> list_claims_of(const item& x) {
+  auto ours = x.member(-65'537);
+  if (!ours || x.items.size() != 6 || ours->items.size() != 12)
+    return {};
+  json result;
+  result.what = json::form::object;
+  using row = std::pair<int64_t, const char*>;
+  for (auto& [label, name] : {row{1, "iss"}, row{6, "iat"}})
+    if (auto found = x.member(label))
+      result.object[name] = json_of(*found);
+  for (auto& [label, name] :
+       {row{1, "ver"}, row{2, "bundle"}, row{3, "serial"}, row{4, "base"}, row{5, "next"}})
+    if (auto found = ours->member(label))
+      result.object[name] = json_of(*found);
+  if (auto hash = ours->member(6); hash && hash->major == 2)
+    result.object["sha256"] = text_of(hex(hash->bytes));
+  return result;
+}
+
 /// alg, kid and typ (RFC 9596) and nothing else.
 std::optional<json> header_of(const item& x) {
   auto alg = x.member(1);
@@ -283,7 +303,7 @@ std::optional<json> header_of(const item& x) {
 
 } // namespace
 
-std::optional<jws> take_cose_apart(std::string_view sequence, size_t& used) {
+std::optional<jws> take_cose_apart(std::string_view sequence, size_t& used, cose_claims what) {
   if (sequence.size() > bytes_max || !sequence.starts_with('\xd2'))
     return {};
   auto whole = read_first(sequence.substr(1), used);
@@ -297,7 +317,9 @@ std::optional<jws> take_cose_apart(std::string_view sequence, size_t& used) {
   auto protected_header = read_all(parts[0].bytes);
   auto payload = read_all(parts[2].bytes);
   auto header = protected_header ? header_of(*protected_header) : std::nullopt;
-  auto claims = payload ? claims_of(*payload) : std::nullopt;
+  if (!payload)
+    return {};
+  auto claims = what == cose_claims::list ? list_claims_of(*payload) : claims_of(*payload);
   if (!header || !claims)
     return {};
   // Sig_structure (RFC 9052 4.4)
