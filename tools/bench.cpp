@@ -57,28 +57,17 @@ expected<reading> read_counters(const bench_nodes& nodes, const bench_load& load
 }
 
 /// A connection that has the name on its node; the name comes back in full.
-expected<node_stream> register_service(const node_endpoint& at, const std::string& name,
-                                       const std::string& durability_min, std::string& full_name) {
-  auto stream = node_stream::open(at, answer_timeout_ms);
-  if (!stream)
-    return stream;
-  stream->send(R"({"jsonrpc":"2.0","id":0,"method":"register_service","params":{"service":")" + name
-               + R"(","durability_min":")" + durability_min + R"("}})");
-  auto deadline = steady_now_ms() + answer_timeout_ms;
-  for (auto now = steady_now_ms(); now < deadline && !stop_requested(); now = steady_now_ms()) {
-    if (auto error = stream->wait(deadline - now))
-      return error;
-    auto text = stream->next();
-    if (!text)
-      continue;
-    auto document = json::parse(*text);
-    auto found = document ? document->root()["result"]["service"].as_string() : std::nullopt;
-    if (!found)
-      return caf::make_error(ec::refused, "register_service " + name + ": " + *text);
-    full_name = *found;
-    return stream;
-  }
-  return caf::make_error(ec::timeout, "register_service " + name + ": no answer");
+expected<std::unique_ptr<bench_connection>>
+register_service(const bench_config& config, const node_endpoint& at, const std::string& name,
+                 const std::string& durability_min, std::string& full_name) {
+  auto connection = bench_connection::open(at, config.api, answer_timeout_ms);
+  if (!connection)
+    return connection;
+  auto registered = (*connection)->register_service(name, durability_min, answer_timeout_ms);
+  if (!registered)
+    return std::move(registered.error());
+  full_name = std::move(*registered);
+  return connection;
 }
 
 /// Waits until the first node has heard of the service on the second.
@@ -167,7 +156,7 @@ measure_drain(const bench_config& config, bench_nodes& nodes, bench_load& load) 
   if (auto started = nodes.start_again_us(b); !started)
     return std::move(started.error());
   std::string target;
-  auto service = register_service(nodes.second(), "sink", config.durability, target);
+  auto service = register_service(config, nodes.second(), "sink", config.durability, target);
   if (!service)
     return std::move(service.error());
   load.connect_service(std::move(*service));
@@ -216,11 +205,11 @@ expected<bench_result> run_bench(const bench_config& config) {
   wanted.size = config.size;
   wanted.durability = config.durability;
   std::string target;
-  auto service
-    = register_service((*nodes)->second(), wanted.rpc ? "echo" : "sink", config.durability, target);
+  auto service = register_service(config, (*nodes)->second(), wanted.rpc ? "echo" : "sink",
+                                  config.durability, target);
   if (!service)
     return std::move(service.error());
-  auto driver = register_service((*nodes)->first(), "driver", "full", wanted.source);
+  auto driver = register_service(config, (*nodes)->first(), "driver", "full", wanted.source);
   if (!driver)
     return std::move(driver.error());
   if (auto error = wait_for_service((*nodes)->first(), target))
@@ -240,7 +229,8 @@ std::string to_json(const bench_result& x) {
     .member("scenario", to_string(x.config.scenario))
     .member("outstanding", uint64_t{x.config.outstanding})
     .member("size_bytes", uint64_t{x.config.size})
-    .member("durability", x.config.durability);
+    .member("durability", x.config.durability)
+    .member("api", x.config.api == bench_api::frames ? "frames" : "json");
   out.key("duration_s").number(rounded(x.duration_s));
   out.key("messages_per_s").number(rounded(x.messages_per_s));
   out.key("accepted_per_s").number(rounded(x.accepted_per_s));

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "runtime/error.hpp"
+#include "tools/bench_connection.hpp"
 
 #include <array>
 #include <cstddef>
@@ -24,6 +25,7 @@ struct bench_config {
   uint64_t duration_ms = 10'000;
   uint64_t requests = 200'000; // queue_drain: how many wait
   std::string durability = "full";
+  bench_api api = bench_api::frames;
 };
 
 /// What waited for an absent node, and how it left.

@@ -4,12 +4,12 @@
 
 #include "tools/bench_load.hpp"
 
-#include "tools/report.hpp"
 #include "tools/stop_signal.hpp"
 #include "tools/times.hpp"
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <poll.h>
 
@@ -19,10 +19,15 @@ namespace {
 
 constexpr uint64_t memory_timeout_ms = 30'000; // durability none lives 60 s at most
 constexpr uint64_t poll_ms_max = 100;          // a stop signal is seen by then
-constexpr json::limits text_limits{size_t{16} << 20, 64, 10'000};
+constexpr std::string_view sequence_key = R"({"seq":)";
 
-void append_receipt(std::string& out, json::value id) {
-  out.assign(R"({"jsonrpc":"2.0","id":)").append(id.raw()).append(R"(,"result":{"status":"ok"}})");
+/// Of arguments that this bench has made; 0: of others.
+uint64_t sequence_of(std::string_view arguments) {
+  uint64_t result = 0;
+  if (arguments.starts_with(sequence_key))
+    std::from_chars(arguments.data() + sequence_key.size(), arguments.data() + arguments.size(),
+                    result);
+  return result;
 }
 
 } // namespace
@@ -64,13 +69,23 @@ uint64_t latency_histogram::quantile(double share) const {
 
 // -- the loop -------------------------------------------------------------------------------------
 
-bench_load::bench_load(load_config config, node_stream driver)
+bench_load::bench_load(load_config config, std::unique_ptr<bench_connection> driver)
   : config_(std::move(config)),
     driver_(std::move(driver)) {
+  driver_->on_answer = [this](uint64_t sequence, std::string_view id, std::string_view refused) {
+    take_answer(sequence, id, refused);
+  };
+  driver_->on_outcome = [this](const client::outcome& x) { take_outcome(x); };
   if (config_.durability == "none")
     config_.timeout_ms = memory_timeout_ms;
   constexpr size_t frame_bytes = sizeof R"({"seq":123456,"pad":""})" - 1;
   padding_.assign(config_.size > frame_bytes ? config_.size - frame_bytes : 0, 'x');
+}
+
+void bench_load::connect_service(std::unique_ptr<bench_connection> x) {
+  service_ = std::move(x);
+  service_->on_request = [this](const client::request& request) { take_request(request); };
+  service_->on_reply_refused = [this] { ++counts_.reply_errors; };
 }
 
 caf::error bench_load::drive(uint64_t duration_ms) {
@@ -113,20 +128,17 @@ uint64_t bench_load::lost() const {
 void bench_load::send_some(uint64_t more_max) {
   if (outstanding_ >= config_.outstanding)
     return;
-  auto timeout = std::to_string(wall_now_ms() + config_.timeout_ms);
+  client::invocation x;
+  x.target = config_.target;
+  x.requesting_service = config_.source;
+  x.timeout_ms = wall_now_ms() + config_.timeout_ms;
+  x.durable = config_.durability != "none";
   auto begun_us = steady_now_us();
-  std::string text;
   for (; outstanding_ < config_.outstanding && more_max > 0; ++outstanding_, --more_max) {
-    auto number = std::to_string(next_++);
-    text.assign(R"({"jsonrpc":"2.0","id":)").append(number);
-    text.append(R"(,"method":"invoke","params":{"timeout":)").append(timeout);
-    text.append(R"(,"requesting_service":")").append(config_.source);
-    text.append(R"(","target":")").append(config_.target);
-    text.append(R"(","durability":")").append(config_.durability);
-    text.append(R"(","arguments":{"seq":)").append(number);
-    text.append(R"(,"pad":")").append(padding_).append(R"("}}})");
-    driver_->send(text);
+    x.arguments.assign(sequence_key).append(std::to_string(next_));
+    x.arguments.append(R"(,"pad":")").append(padding_).append(R"("})");
     records_.emplace_back().begun_us = begun_us;
+    driver_->invoke(next_++, x);
   }
 }
 
@@ -134,64 +146,40 @@ caf::error bench_load::poll_once(uint64_t timeout_ms) {
   if (stop_requested())
     return caf::make_error(ec::shutting_down, std::string{"interrupted"});
   pollfd polled[2];
-  std::optional<node_stream>* streams[] = {&driver_, &service_};
+  bench_connection* connections[] = {driver_.get(), service_.get()};
   for (int i = 0; i < 2; ++i) {
-    auto& stream = *streams[i];
     polled[i] = {-1, 0, 0}; // poll passes over it
-    if (!stream)
+    if (!connections[i])
       continue;
-    if (auto error = stream->flush())
+    if (auto error = connections[i]->flush())
       return error;
-    polled[i] = {stream->fd(), short(POLLIN | (stream->wants_write() ? POLLOUT : 0)), 0};
+    auto events = POLLIN | (connections[i]->wants_write() ? POLLOUT : 0);
+    polled[i] = {connections[i]->fd(), short(events), 0};
   }
   if (::poll(polled, 2, int(timeout_ms)) <= 0)
     return {};
-  for (int i = 0; i < 2; ++i) {
-    if (polled[i].revents == 0)
-      continue;
-    auto& stream = *streams[i];
-    auto error = stream->read();
-    while (auto text = stream->next()) {
-      if (i == 0)
-        take_for_driver(*text);
-      else
-        take_for_service(*text);
-    }
-    if (error)
-      return error;
-  }
+  for (int i = 0; i < 2; ++i)
+    if ((polled[i].revents & ~POLLOUT) != 0)
+      if (auto error = connections[i]->receive())
+        return error;
   return broken_;
 }
 
 // -- what comes -----------------------------------------------------------------------------------
 
-void bench_load::take_for_driver(const std::string& text) {
-  auto document = json::parse(text, text_limits);
-  if (!document) {
-    broken_ = std::move(document.error());
-    return;
-  }
-  auto root = document->root();
-  if (!root["method"])
-    return take_answer(root["id"].as_uint().value_or(0), root);
-  std::string receipt;
-  append_receipt(receipt, root["id"]);
-  driver_->send(receipt);
-  take_outcome(root["params"]);
-}
-
-void bench_load::take_answer(uint64_t sequence, json::value root) {
+void bench_load::take_answer(uint64_t sequence, std::string_view transaction_id,
+                             std::string_view refused) {
   if (sequence == 0 || sequence >= next_ || records_[sequence].accepted
       || records_[sequence].refused)
     return;
   auto& x = records_[sequence];
-  if (root["error"]) {
+  if (!refused.empty()) {
     x.refused = true;
     ++counts_.refused;
     --outstanding_;
     if (counts_.refused > 1'000 && counts_.accepted == 0)
-      broken_ = caf::make_error(ec::refused, "the node refuses everything: "
-                                               + text_of(root["error"]["message"]));
+      broken_
+        = caf::make_error(ec::refused, "the node refuses everything: " + std::string{refused});
     return;
   }
   x.accepted = true;
@@ -200,17 +188,17 @@ void bench_load::take_answer(uint64_t sequence, json::value root) {
     --outstanding_;
     measure(sequence);
   } else if (!x.ended) {
-    sequences_[text_of(root["result"]["transaction_id"])] = sequence;
+    sequences_[std::string{transaction_id}] = sequence;
   }
 }
 
-void bench_load::take_outcome(json::value params) {
-  auto id = text_of(params["transaction_id"]);
-  auto known = sequences_.find(id);
-  auto sequence
-    = params["arguments"]["seq"].as_uint().value_or(known == sequences_.end() ? 0 : known->second);
-  if (known != sequences_.end())
+void bench_load::take_outcome(const client::outcome& outcome) {
+  auto sequence = sequence_of(outcome.arguments);
+  auto known = sequences_.find(std::string{outcome.transaction_id});
+  if (known != sequences_.end()) {
+    sequence = sequence != 0 ? sequence : known->second;
     sequences_.erase(known);
+  }
   if (sequence == 0 || sequence >= next_)
     return;
   auto& x = records_[sequence];
@@ -220,7 +208,7 @@ void bench_load::take_outcome(json::value params) {
   }
   x.ended = true;
   ++counts_.outcomes;
-  if (params["status"].as_string() != "ok")
+  if (outcome.status != "ok")
     ++counts_.failed;
   --outstanding_;
   measure(sequence);
@@ -231,23 +219,10 @@ void bench_load::measure(uint64_t sequence) {
     latencies_.add(steady_now_us() - records_[sequence].begun_us);
 }
 
-void bench_load::take_for_service(const std::string& text) {
-  auto document = json::parse(text, text_limits);
-  if (!document) {
-    broken_ = std::move(document.error());
-    return;
-  }
-  auto root = document->root();
-  if (!root["method"]) {
-    counts_.reply_errors += root["error"] ? 1 : 0;
-    return;
-  }
-  std::string out;
-  append_receipt(out, root["id"]);
-  service_->send(out);
-  auto params = root["params"];
-  auto sequence = params["arguments"]["seq"].as_uint().value_or(0);
-  if (root["method"].as_string() != "invoke" || sequence == 0 || sequence >= next_)
+void bench_load::take_request(const client::request& request) {
+  service_->take(request.delivery);
+  auto sequence = sequence_of(request.arguments);
+  if (sequence == 0 || sequence >= next_)
     return;
   auto& x = records_[sequence];
   if (x.delivered)
@@ -256,13 +231,8 @@ void bench_load::take_for_service(const std::string& text) {
     first_delivery_us_ = steady_now_us();
   last_delivery_us_ = steady_now_us();
   x.delivered = true;
-  if (!config_.rpc)
-    return;
-  out.assign(R"({"jsonrpc":"2.0","id":)").append(std::to_string(++reply_id_));
-  out.append(R"(,"method":"reply","params":{"transaction_id":)");
-  out.append(params["transaction_id"].raw()).append(R"(,"arguments":)");
-  out.append(params["arguments"].raw()).append("}}");
-  service_->send(out);
+  if (config_.rpc)
+    service_->reply(request.transaction_id, request.arguments);
 }
 
 } // namespace rvi

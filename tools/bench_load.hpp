@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// A constant number of outstanding requests from one WebSocket to a service on another, both in one
-// loop of this thread; or many into a queue, and out of it when the other comes. Every request
+// A constant number of outstanding requests from one connection to a service on another, both in
+// one loop of this thread; or many into a queue, and out of it when the other comes. Every request
 // carries a sequence number, so that nothing lost or doubled goes unseen.
 
 #pragma once
 
-#include "runtime/json/json.hpp"
-#include "tools/node_stream.hpp"
+#include "tools/bench_connection.hpp"
 
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <optional>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -57,10 +56,10 @@ struct load_counts {
 
 class bench_load {
 public:
-  bench_load(load_config config, node_stream driver);
+  bench_load(load_config config, std::unique_ptr<bench_connection> driver);
 
   /// Where the requests are delivered from now on.
-  void connect_service(node_stream x) { service_ = std::move(x); }
+  void connect_service(std::unique_ptr<bench_connection> x);
   void disconnect_service() { service_.reset(); }
   void disconnect_driver() { driver_.reset(); }
 
@@ -97,21 +96,19 @@ private:
 
   void send_some(uint64_t more_max = UINT64_MAX);
   caf::error poll_once(uint64_t timeout_ms);
-  void take_for_driver(const std::string& text);
-  void take_for_service(const std::string& text);
-  void take_answer(uint64_t sequence, json::value root);
-  void take_outcome(json::value params);
+  void take_request(const client::request& request);
+  void take_answer(uint64_t sequence, std::string_view transaction_id, std::string_view refused);
+  void take_outcome(const client::outcome& outcome);
   void measure(uint64_t sequence);
 
   load_config config_;
-  std::optional<node_stream> driver_;
-  std::optional<node_stream> service_;
+  std::unique_ptr<bench_connection> driver_;
+  std::unique_ptr<bench_connection> service_;
   std::string padding_;
   std::vector<record> records_{1};                      // by sequence number, from 1
   std::unordered_map<std::string, uint64_t> sequences_; // of open rpcs, by transaction id
   uint64_t next_ = 1;
   uint64_t outstanding_ = 0;
-  uint64_t reply_id_ = 0;
   uint64_t measuring_from_ = UINT64_MAX;
   uint64_t measuring_until_ = UINT64_MAX;
   uint64_t first_delivery_us_ = 0;

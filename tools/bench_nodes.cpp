@@ -6,7 +6,9 @@
 
 #include "messages/credential.hpp"
 #include "tools/client.hpp"
+#include "tools/descriptor.hpp"
 #include "tools/node_directory.hpp"
+#include "tools/node_stream.hpp"
 #include "tools/stop_signal.hpp"
 #include "tools/text_files.hpp"
 #include "tools/times.hpp"

@@ -23,6 +23,7 @@ constexpr uint32_t outstanding_max = 4'000; // a node takes 4096 open calls of a
 struct bench_options {
   bench_config config;
   std::string scenario;
+  bool json = false;
   uint64_t seconds = 10;
   output_format format;
 };
@@ -36,6 +37,7 @@ int run_bench_command(const bench_options& options) {
   if (config.scenario == bench_scenario::queue_drain)
     config.outstanding = std::max(config.outstanding, uint32_t{256});
   config.duration_ms = options.seconds * 1'000;
+  config.api = options.json ? bench_api::json : bench_api::frames;
   auto result = run_bench(config);
   if (!result)
     return fail("bench", result.error());
@@ -77,6 +79,7 @@ void add_bench_command(CLI::App& app, command& chosen) {
   sub->add_option("--durability", x->config.durability, "full: on disk at both; none: in memory")
     ->check(CLI::IsMember({"full", "none"}))
     ->capture_default_str();
+  sub->add_flag("--json-rpc", x->json, "services speak JSON-RPC over a WebSocket, not frames");
   x->format.add_to(*sub);
   sub->callback([x, &chosen] { chosen = [x] { return run_bench_command(*x); }; });
 }

@@ -110,7 +110,7 @@ public:
 
 private:
   caf::error serve();
-  void print(const node_request& x);
+  void print(const client::metric& x);
   bool over() const { return stop_requested() || (options_.count != 0 && seen_ >= options_.count); }
 
   const subscribe_options& options_;
@@ -157,12 +157,7 @@ caf::error metric_printer::serve() {
   auto client = connect_node(options_.node);
   if (!client)
     return std::move(client.error());
-  client->on_request = [&](const node_request& x) {
-    if (x.method == "metric")
-      print(x);
-    else
-      client->answer(x.id); // for somebody who had this name before
-  };
+  client->node().on_metric = [&](const client::metric& x) { print(x); };
   if (auto error = register_name(*client, name_))
     return error;
   auto answer = client->call("subscribe", params_);
@@ -177,16 +172,19 @@ caf::error metric_printer::serve() {
   return {};
 }
 
-void metric_printer::print(const node_request& x) {
+void metric_printer::print(const client::metric& x) {
   if (over())
     return;
   ++seen_;
-  auto& params = x.params;
-  if (options_.format.json())
-    print_line(params.raw());
-  else
-    print_line(show_time(params["published_ms"].as_uint().value_or(0) / 1'000) + " "
-               + text_of(params["target"]) + " " + std::string{params["value"].raw()});
+  if (options_.format.json()) {
+    json::writer out;
+    out.begin_object().member("target", x.target).key("value").raw(x.value);
+    out.member("published_ms", x.published_ms).member("source", x.source).end_object();
+    print_line(out.take());
+  } else {
+    print_line(show_time(x.published_ms / 1'000) + " " + std::string{x.target} + " "
+               + std::string{x.value});
+  }
   std::fflush(stdout);
 }
 

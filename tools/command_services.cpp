@@ -19,6 +19,7 @@ namespace {
 
 constexpr uint64_t watch_step_ms = 1'000; // a stop signal interrupts it
 constexpr const char* me = "services";
+constexpr json::limits report_limits{size_t{64} << 20, 64, 4'000'000};
 
 struct services_options {
   node_options node;
@@ -75,11 +76,12 @@ private:
 };
 
 int watch(node_client& client, const services_options& options) {
-  client.on_request = [&](const node_request& x) {
+  client.node().on_notification = [&](std::string_view, std::string_view params) {
+    auto report = json::parse(params, report_limits);
     if (options.format.json())
-      print_line(x.params.raw());
-    else
-      print_change(x.params);
+      print_line(params);
+    else if (report)
+      print_change(report->root());
     std::fflush(stdout);
   };
   while (!stop_requested())
@@ -99,7 +101,10 @@ int run_services(const services_options& options) {
   if (!client)
     return fail_with_advice(me, client.error(), options.node);
   service_list state;
-  client->on_request = [&state](const node_request& x) { state.add(x.params); };
+  client->node().on_notification = [&state](std::string_view, std::string_view params) {
+    if (auto report = json::parse(params, report_limits))
+      state.add(report->root());
+  };
   json::writer params;
   params.begin_object().member("pattern", options.pattern).end_object();
   auto answer = client->call("subscribe_availability", params.take());

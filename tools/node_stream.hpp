@@ -18,10 +18,7 @@
 
 namespace rvi {
 
-/// A connected socket that does not block. Errors: `unreachable` (nobody listens), `io_failed`.
-expected<descriptor> connect_socket(const node_endpoint& to, uint64_t timeout_ms);
-
-/// GET /metrics. Errors as above, `timeout`, `refused`.
+/// GET /metrics. Errors of connect_socket, `timeout`, `refused`.
 expected<std::string> fetch_metrics(const node_endpoint& from, uint64_t timeout_ms);
 
 class node_stream {

@@ -84,7 +84,7 @@ caf::error served_service::connect() {
   if (!client)
     return std::move(client.error());
   client_.emplace(std::move(*client));
-  client_->on_request = [this](const node_request& x) { take(x); };
+  client_->node().on_request = [this](const client::request& x) { take(x); };
   json::writer params;
   params.begin_object().member("service", config_.name);
   params.key("methods").begin_array();
@@ -134,28 +134,27 @@ caf::error served_service::serve() {
 }
 
 caf::error served_service::poll_once() {
-  if (auto error = client_->flush())
-    return error;
+  auto& node = client_->node();
+  if (auto why = node.flush())
+    return error_from(why);
   std::vector<pollfd> polled;
-  polled.push_back({client_->fd(), short(POLLIN | (client_->wants_write() ? POLLOUT : 0)), 0});
+  polled.push_back({node.fd(), short(POLLIN | (node.wants_write() ? POLLOUT : 0)), 0});
   for (auto& x : children_)
     x.child.add_to(polled);
   ::poll(polled.data(), polled.size(), children_.empty() ? poll_ms_max : poll_ms_children);
-  return polled[0].revents == 0 ? caf::error{} : client_->receive();
+  return polled[0].revents == 0 ? caf::error{} : error_from(node.receive());
 }
 
-void served_service::take(const node_request& x) {
-  if (x.method != "invoke")
-    return client_->answer(x.id); // an outcome of somebody who had this name before
-  request next{x.id,
-               text_of(x.params["transaction_id"]),
-               text_of(x.params["target"]),
-               text_of(x.params["requesting_service"]),
-               text_of(x.params["on_behalf_of"]["user"]),
-               text_of(x.params["on_behalf_of"]["role"]),
-               std::string{x.params["arguments"] ? x.params["arguments"].raw() : "{}"},
-               text_of(x.params["service_signature"]),
-               x.params["timeout"].as_uint().value_or(0),
+void served_service::take(const client::request& x) {
+  request next{x.delivery,
+               std::string{x.transaction_id},
+               std::string{x.target},
+               std::string{x.requesting_service},
+               x.on_behalf_of ? x.on_behalf_of->name : "",
+               x.on_behalf_of ? x.on_behalf_of->role : "",
+               std::string{x.arguments},
+               std::string{x.service_signature},
+               x.timeout_ms,
                steady_now_ms(),
                false};
   next.rpc = next.target.starts_with("rpc:");
@@ -245,22 +244,19 @@ void served_service::finish(running& x) {
 }
 
 void served_service::accept(const request& x, const std::string& arguments) {
-  client_->answer(x.id);
-  if (x.rpc) {
-    json::writer params;
-    params.begin_object().member("transaction_id", x.transaction_id);
-    params.key("arguments").raw(arguments).end_object();
-    client_->post("reply", params.take(), [id = x.transaction_id](const caf::error& error) {
-      if (error)
-        std::fprintf(stderr, "rvi serve: the reply to %s was not taken: %s\n", id.c_str(),
-                     describe(error).c_str());
-    });
-  }
+  client_->node().take(x.delivery);
+  if (x.rpc)
+    client_->node().reply(x.transaction_id, arguments,
+                          [id = x.transaction_id](const client::error& why) {
+                            if (why)
+                              std::fprintf(stderr, "rvi serve: the reply to %s was not taken: %s\n",
+                                           id.c_str(), describe(error_from(why)).c_str());
+                          });
   report(x, "ok");
 }
 
 void served_service::refuse(const request& x, ec code, const std::string& why) {
-  client_->refuse(x.id, json_rpc::error_object(caf::make_error(code, why)));
+  client_->node().refuse(x.delivery, json_rpc::error_object(caf::make_error(code, why)));
   report(x, std::string{to_string(code)} + ": " + why);
 }
 
@@ -294,9 +290,10 @@ void served_service::withdraw() {
       refuse(x, ec::shutting_down, "the service is stopping");
   json::writer params;
   params.begin_object().member("service", config_.name).end_object();
-  client_->post("unregister_service", params.take(), [](const caf::error&) {});
+  auto& node = client_->node();
+  node.call("unregister_service", params.take(), {});
   auto deadline = steady_now_ms() + answer_patience_ms;
-  for (auto now = steady_now_ms(); client_->posted() > 0 && now < deadline; now = steady_now_ms())
+  for (auto now = steady_now_ms(); node.outstanding() > 0 && now < deadline; now = steady_now_ms())
     if (client_->step(deadline - now))
       return;
   client_->close();

@@ -39,7 +39,7 @@ public:
 
 private:
   struct request {
-    std::string id; // of the JSON-RPC request
+    uint64_t delivery = 0;
     std::string transaction_id;
     std::string target;
     std::string source;
@@ -60,7 +60,7 @@ private:
   caf::error connect();
   caf::error serve();
   caf::error poll_once();
-  void take(const node_request& x);
+  void take(const client::request& x);
   /// What the node signed is what came. Error: `signature_invalid`, saying what differs.
   caf::error verify(const request& x) const;
   void start_waiting();

@@ -110,7 +110,7 @@ void json_rpc_state::transferred(handle h, uint64_t written) {
   c.transferred += written;
   if (c.behind && !c.closing && c.appended - c.transferred <= config->report_bytes_max / 2) {
     c.behind = false;
-    self->send(config->edge, atom::available_v, *c.websocket);
+    self->send(config->edge, atom::available_v, *c.lasting);
   }
   if (c.closing && c.transferred == c.appended)
     ::shutdown(descriptor(h), SHUT_WR);
@@ -147,9 +147,9 @@ void json_rpc_state::flush_one(handle h, service_connection& c) {
   c.dirty = false;
   if (c.closing)
     return;
-  auto size = c.codec.pending_output();
+  auto size = c.pending_output();
   if (size > 0) {
-    c.codec.take_output(self->wr_buf(h));
+    c.take_output(self->wr_buf(h));
     c.appended += size;
     self->flush(h);
   }
@@ -158,7 +158,7 @@ void json_rpc_state::flush_one(handle h, service_connection& c) {
     log::warning(component, "slow consumer closed",
                  {{"principal", c.who.name}, {"bytes", c.appended - c.transferred}});
     abort(h, c);
-  } else if (c.codec.wants_close()) {
+  } else if (c.wants_close()) {
     close_orderly(h, c);
   }
   watch(h, c); // what was answered is idle now
@@ -190,7 +190,9 @@ uint64_t json_rpc_state::now_ms() const {
 uint64_t json_rpc_state::deadline_ms(const service_connection& c) const {
   if (c.closing)
     return c.cut ? 0 : c.closing_ms + config->linger_ms;
-  if (c.websocket)
+  if (c.frames && c.lasting)
+    return 0; // on this machine: its end is always seen
+  if (c.lasting)
     return std::min(c.last_bytes_ms + config->pong_timeout_ms,
                     std::max(c.last_bytes_ms, c.last_ping_ms) + config->ping_interval_ms);
   if (c.codec.unanswered() > 0)
@@ -240,7 +242,9 @@ void json_rpc_state::check_deadline(handle h, service_connection& c) {
     return;
   }
   auto silent = false;
-  if (c.websocket) {
+  if (c.lasting && c.frames)
+    return;
+  if (c.lasting) {
     silent = over(c.last_bytes_ms, config->pong_timeout_ms);
     if (!silent && over(c.last_bytes_ms, config->ping_interval_ms)
         && over(c.last_ping_ms, config->ping_interval_ms)) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //
 // The server that services connect to (HLD chapter 7, 8.1, 8.19, 8.20): JSON-RPC 2.0 over WebSocket
-// and HTTP POST, on a TCP port and on a Unix socket. One broker, in the middleman's thread.
+// and HTTP POST, and frames (rvi.proto, part 2, ServiceFrame), on a TCP port and on a Unix socket.
+// What a connection speaks is told by its first byte. One broker, in the middleman's thread.
 
 #pragma once
 
@@ -52,9 +53,9 @@ struct json_rpc_server {
 
 /// Listens, then serves. Everything is bound when this returns. Error: `io_failed`.
 ///
-/// The edge gets `(atom::closed, client)` for every WebSocket that ends, and for an HTTP request
-/// whose connection ended before its calls were answered; for others it gets none. What was handed
-/// to a client and not answered is reported lost before that.
+/// The edge gets `(atom::closed, client)` for every WebSocket and every connection in frames that
+/// ends, and for an HTTP request whose connection ended before its calls were answered; for others
+/// it gets none. What was handed to a client and not answered is reported lost before that.
 expected<json_rpc_server> start_json_rpc(caf::actor_system& system, json_rpc_config config);
 
 } // namespace rvi

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// Calls in, answers out, in both shapes: one by one, and as JSON-RPC batches.
+// Calls in, answers out: texts one by one and as JSON-RPC batches, and frames.
 
 #include "actors/edge/json_rpc_connection.hpp"
 
 #include <cassert>
+#include <utility>
 
 namespace rvi {
 
@@ -12,11 +13,31 @@ namespace {
 
 constexpr std::string_view json_type = "application/json";
 
-json_rpc::problem problem_of(ec code, std::string detail) {
-  return {json_rpc::number_of(code), caf::make_error(code, std::move(detail))};
+} // namespace
+
+void service_connection::receive(std::string_view bytes) {
+  if (!std::exchange(begun_, true) && bytes.starts_with(service_frame::preface[0]))
+    frames.emplace(config_.http.message_bytes_max);
+  if (frames)
+    frames->receive(bytes);
+  else
+    codec.receive(bytes);
 }
 
-} // namespace
+size_t service_connection::pending_output() const {
+  return frames ? frames->pending_output() : codec.pending_output();
+}
+
+void service_connection::take_output(std::vector<char>& out) {
+  if (frames)
+    frames->take_output(out);
+  else
+    codec.take_output(out);
+}
+
+bool service_connection::wants_close() const {
+  return frames ? frames->wants_close() : codec.wants_close();
+}
 
 void service_connection::accept_text(std::string_view text, uint64_t sequence, client_id client,
                                      uint64_t now_ms, text_effects& out) {
@@ -89,40 +110,85 @@ void service_connection::accept_batch(json_rpc::decoded& texts, size_t bytes,
     complete(group);
 }
 
+void service_connection::accept_frame(service_frame::received&& x, size_t bytes, client_id client,
+                                      uint64_t now_ms, text_effects& out) {
+  if (auto text = std::get_if<service_frame::text>(&x))
+    accept_text(text->json, 0, client, now_ms, out);
+  else if (auto call = std::get_if<service_frame::call>(&x))
+    accept_call(*call, bytes, client, out);
+  else if (auto response = std::get_if<json_rpc::response>(&x))
+    accept_response(*response, out);
+  else
+    fail(caf::make_error(ec::bad_request, std::string{"a hello comes first, and once"}));
+}
+
+void service_connection::accept_call(service_frame::call& x, size_t bytes, client_id client,
+                                     text_effects& out) {
+  auto refused = std::get_if<caf::error>(&x.content);
+  caf::error why;
+  if (refused) {
+    why = std::move(*refused);
+  } else {
+    open_call slot;
+    slot.frame = x.id;
+    slot.client = client;
+    slot.bytes = bytes;
+    why = open(std::move(std::get<service_request>(x.content)), std::move(slot), out);
+  }
+  if (why && x.id != 0)
+    service_frame::append_error(frames->output(), x.id, why,
+                                code_of(why) == ec::busy ? config_.busy_retry_ms : 0);
+}
+
+void service_connection::fail(const caf::error& why) {
+  service_frame::append_error(frames->output(), 0, why);
+  frames->close();
+}
+
 /// Hands a call on; or says why not.
 std::optional<json_rpc::problem>
 service_connection::open(json_rpc::call& x, size_t bytes, uint32_t group, uint32_t position,
                          const text_context& at) {
   if (auto refused = std::get_if<json_rpc::problem>(&x.content))
     return std::move(*refused);
-  if (open_calls_ >= config_.calls_in_flight_max
-      || (open_calls_ > 0 && open_bytes_ + bytes > config_.call_bytes_in_flight_max))
-    return problem_of(ec::busy, "too many calls wait for their answers");
-  if (free_.empty()) {
-    free_.push_back(uint32_t(calls_.size()));
-    calls_.emplace_back();
-  }
-  auto place = free_.back();
-  free_.pop_back();
-  auto& slot = calls_[place];
+  open_call slot;
   slot.id = x.id;
   slot.client = at.client;
   slot.sequence = at.sequence;
   slot.bytes = bytes;
   slot.group = x.is_notification() ? none : group;
   slot.position = position;
+  auto why = open(std::move(std::get<service_request>(x.content)), std::move(slot), at.out);
+  if (why)
+    return json_rpc::problem{json_rpc::number_of(code_of(why)), std::move(why)};
+  return std::nullopt;
+}
+
+/// The same, whatever it came in. Error: `busy`.
+caf::error service_connection::open(service_request&& x, open_call slot, text_effects& out) {
+  if (open_calls_ >= config_.calls_in_flight_max
+      || (open_calls_ > 0 && open_bytes_ + slot.bytes > config_.call_bytes_in_flight_max))
+    return caf::make_error(ec::busy, std::string{"too many calls wait for their answers"});
+  if (free_.empty()) {
+    free_.push_back(uint32_t(calls_.size()));
+    calls_.emplace_back();
+  }
+  auto place = free_.back();
+  free_.pop_back();
+  slot.generation = calls_[place].generation;
   slot.used = true;
   ++open_calls_;
-  open_bytes_ += bytes;
-  if (at.sequence != 0)
-    ++http_clients_[at.client];
-  auto& call = at.out.calls.emplace_back();
-  call.client = at.client;
+  open_bytes_ += slot.bytes;
+  if (slot.sequence != 0)
+    ++http_clients_[slot.client];
+  auto& call = out.calls.emplace_back();
+  call.client = slot.client;
   call.token = uint64_t{slot.generation} << 32 | place;
-  call.deliverable = at.sequence == 0;
+  call.deliverable = slot.sequence == 0;
   call.principal = who;
-  call.request = std::move(std::get<service_request>(x.content));
-  return std::nullopt;
+  call.request = std::move(x);
+  calls_[place] = std::move(slot);
+  return {};
 }
 
 void service_connection::answer(const call_result& result, text_effects& out) {
@@ -132,7 +198,13 @@ void service_connection::answer(const call_result& result, text_effects& out) {
   auto& slot = calls_[place];
   if (!slot.used || slot.generation != result.token >> 32 || slot.client != result.client)
     return;
-  if (!slot.id.empty()) {
+  if (slot.frame != 0) {
+    if (result.error)
+      service_frame::append_error(frames->output(), slot.frame, result.error,
+                                  result.retry_after_ms);
+    else
+      service_frame::append_answer(frames->output(), slot.frame, result.answer);
+  } else if (!slot.id.empty()) {
     scratch_.clear();
     auto i = groups_.find(slot.group);
     auto& text = i == groups_.end() ? scratch_ : i->second.answers[slot.position];
@@ -184,6 +256,13 @@ void service_connection::send(uint64_t sequence, std::string_view text) {
   if (sequence != 0)
     codec.respond(sequence, 200, json_type, text);
   else
+    send_text(text);
+}
+
+void service_connection::send_text(std::string_view text) {
+  if (frames)
+    service_frame::append_json(frames->output(), text);
+  else
     codec.send_text(text);
 }
 
@@ -199,13 +278,13 @@ void service_connection::accept_response(const json_rpc::response& x, text_effec
   deliveries_.erase(i);
   if (refused_delivery_ && deliveries_.size() <= config_.deliveries_max / 2) {
     refused_delivery_ = false;
-    out.roomy.push_back(*websocket);
+    out.roomy.push_back(*lasting);
   }
 }
 
 bool service_connection::may_deliver(receipt& lost) {
   bool too_many = deliveries_.size() >= config_.deliveries_max;
-  if (websocket && !closing && !codec.wants_close() && !too_many)
+  if (lasting && !closing && !wants_close() && !too_many)
     return true;
   refused_delivery_ = refused_delivery_ || too_many;
   lost.what = receipt::status::lost;
@@ -218,8 +297,8 @@ bool service_connection::deliver(const invocation& request, receipt& lost) {
   if (!may_deliver(lost))
     return false;
   scratch_.clear();
-  if (auto error
-      = json_rpc::append_invoke(scratch_, last_delivery_ + 1, x, request.service_signature)) {
+  auto append = frames ? service_frame::append_invocation : json_rpc::append_invoke;
+  if (auto error = append(scratch_, last_delivery_ + 1, x, request.service_signature)) {
     lost.what = receipt::status::refused;
     lost.error = json_rpc::error_object(error);
     return false;
@@ -231,7 +310,8 @@ bool service_connection::deliver(const outcome_notice& x, receipt& lost) {
   if (!may_deliver(lost))
     return false;
   scratch_.clear();
-  if (auto error = json_rpc::append_reply(scratch_, last_delivery_ + 1, x)) {
+  auto append = frames ? service_frame::append_ended : json_rpc::append_reply;
+  if (auto error = append(scratch_, last_delivery_ + 1, x)) {
     lost.what = receipt::status::refused;
     lost.error = json_rpc::error_object(error);
     return false;
@@ -242,13 +322,16 @@ bool service_connection::deliver(const outcome_notice& x, receipt& lost) {
 void service_connection::tell(const availability_report& x) {
   scratch_.clear();
   json_rpc::append_availability(scratch_, x);
-  codec.send_text(scratch_);
+  send_text(scratch_);
 }
 
 bool service_connection::send_delivery(std::string_view text, delivery x, receipt& lost) {
-  auto before = codec.pending_output();
-  codec.send_text(text);
-  if (codec.pending_output() == before) { // the WebSocket has just closed
+  auto before = pending_output();
+  if (frames)
+    frames->output() += text;
+  else
+    codec.send_text(text);
+  if (pending_output() == before) { // the WebSocket has just closed
     lost.what = receipt::status::lost;
     lost.untouched = true;
     return false;
@@ -259,25 +342,33 @@ bool service_connection::send_delivery(std::string_view text, delivery x, receip
 }
 
 bool service_connection::has_metric_room() const {
-  return appended - transferred + codec.pending_output() < metrics_.limits().backlog_bytes_max;
+  return appended - transferred + pending_output() < metrics_.limits().backlog_bytes_max;
 }
 
 size_t service_connection::deliver(const metric_value_ptr& x, std::string_view text) {
-  if (!websocket || closing || codec.wants_close())
+  if (!lasting || closing || wants_close())
     return 0;
   if (!metrics_.empty() || !has_metric_room())
     return metrics_.add(x);
-  codec.send_text(text);
+  if (frames)
+    service_frame::append_metric(frames->output(), *x);
+  else
+    codec.send_text(text);
   return 0;
 }
 
 bool service_connection::send_metrics() {
-  if (metrics_.empty() || codec.wants_close())
+  if (metrics_.empty() || wants_close())
     return false;
   bool sent = false;
   for (; !metrics_.empty() && has_metric_room(); sent = true) {
+    auto x = metrics_.take();
+    if (frames) {
+      service_frame::append_metric(frames->output(), *x);
+      continue;
+    }
     scratch_.clear();
-    json_rpc::append_metric(scratch_, *metrics_.take());
+    json_rpc::append_metric(scratch_, *x);
     codec.send_text(scratch_);
   }
   return sent;
@@ -299,8 +390,8 @@ std::vector<receipt> service_connection::lose_deliveries(uint64_t sent) {
 
 std::vector<client_id> service_connection::clients() const {
   std::vector<client_id> result;
-  if (websocket)
-    result.push_back(*websocket);
+  if (lasting)
+    result.push_back(*lasting);
   for (auto& [client, open] : http_clients_)
     result.push_back(client);
   return result;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// One connection of a service: which calls it waits for, which of our requests it has not answered,
-// and how many of its bytes the socket took. No socket, no actor: the server moves the bytes.
+// One connection of a service, in texts or in frames: which calls it waits for, which of our
+// requests it has not answered, and how many of its bytes the socket took. No socket, no actor: the
+// server moves the bytes.
 
 #pragma once
 
 #include "actors/metric_queue.hpp"
 #include "messages/service_api.hpp"
 #include "messages/wire/json_rpc.hpp"
+#include "messages/wire/service_frame.hpp"
 #include "runtime/http/http.hpp"
 
 #include <cstdint>
@@ -46,10 +48,19 @@ public:
       config_(config),
       metrics_(config.metrics) {}
 
-  /// The body of a POST, or with sequence 0 a WebSocket message. Calls go to `out`; what cannot be
-  /// one is answered here.
+  /// Bytes of the socket. The first one tells whether they are HTTP or frames.
+  void receive(std::string_view bytes);
+
+  /// The body of a POST, or with sequence 0 a message of the connection that lasts. Calls go to
+  /// `out`; what cannot be one is answered here.
   void accept_text(std::string_view text, uint64_t sequence, client_id client, uint64_t now_ms,
                    text_effects& out);
+
+  /// A whole frame but a hello; what cannot be one ends the connection.
+  void accept_frame(service_frame::received&& x, size_t bytes, client_id client, uint64_t now_ms,
+                    text_effects& out);
+  /// Says why, then ends a connection of frames.
+  void fail(const caf::error& why);
 
   /// An answer to a call; unknown tokens are ignored (they were notifications, or a stale edge's).
   void answer(const call_result& result, text_effects& out);
@@ -74,17 +85,22 @@ public:
   std::vector<client_id> clients() const;
   bool waits_for_answers() const { return open_calls_ > 0; }
 
+  size_t pending_output() const;
+  void take_output(std::vector<char>& out); // appends
+  bool wants_close() const;
+
   http::server_connection codec;
+  std::optional<service_frame::stream> frames; // instead of `codec`
   principal who;
-  std::optional<client_id> websocket; // its client id, once it is one
-  uint64_t appended = 0;              // bytes given to the broker
-  uint64_t transferred = 0;           // of those, bytes the socket took
-  bool local = false;                 // Unix socket
-  bool closing = false;               // nothing is read or written any more
-  bool forgotten = false;             // the edge knows of the end
-  bool behind = false;                // reports were left out; once it has read, it gets them anew
-  bool dirty = false;                 // output waits to be flushed
-  uint64_t last_event_ms = 0;         // a whole request or message
+  std::optional<client_id> lasting; // the connection's own client id: of a WebSocket, or of frames
+  uint64_t appended = 0;            // bytes given to the broker
+  uint64_t transferred = 0;         // of those, bytes the socket took
+  bool local = false;               // Unix socket
+  bool closing = false;             // nothing is read or written any more
+  bool forgotten = false;           // the edge knows of the end
+  bool behind = false;              // reports were left out; once it has read, it gets them anew
+  bool dirty = false;               // output waits to be flushed
+  uint64_t last_event_ms = 0;       // a whole request or message
   uint64_t last_bytes_ms = 0;
   uint64_t last_ping_ms = 0;
   uint64_t closing_ms = 0;
@@ -98,7 +114,8 @@ private:
 
   /// Where an answer goes.
   struct open_call {
-    std::string id; // empty: nowhere
+    std::string id;     // of a text
+    uint64_t frame = 0; // id of a frame; without either it goes nowhere
     client_id client = 0;
     uint64_t sequence = 0; // of the HTTP request; 0: WebSocket
     size_t bytes = 0;
@@ -133,11 +150,14 @@ private:
   void accept_response(const json_rpc::response& x, text_effects& out);
   std::optional<json_rpc::problem>
   open(json_rpc::call& x, size_t bytes, uint32_t group, uint32_t position, const text_context& at);
+  caf::error open(service_request&& x, open_call slot, text_effects& out);
+  void accept_call(service_frame::call& x, size_t bytes, client_id client, text_effects& out);
   void close_call(open_call& x, text_effects& out);
   void complete(uint32_t group);
   /// Room for a metric: the service reads what it is sent.
   bool has_metric_room() const;
   void send(uint64_t sequence, std::string_view text);
+  void send_text(std::string_view text);
   bool send_delivery(std::string_view text, delivery x, receipt& lost);
   bool may_deliver(receipt& lost);
 
@@ -153,7 +173,8 @@ private:
   bool refused_delivery_ = false; // because there were too many
   uint64_t last_delivery_ = 0;
   metric_queue metrics_;
-  std::string scratch_; // one text being written
+  std::string scratch_; // one text or frame being written
+  bool begun_ = false;  // a byte has come
 };
 
 } // namespace rvi

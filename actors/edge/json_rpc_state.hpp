@@ -66,10 +66,14 @@ struct json_rpc_state {
 
   // json_rpc_traffic.cpp, inner steps
   void read_events(handle h, service_connection& c);
+  void read_frames(handle h, service_connection& c);
+  void greet(handle h, service_connection& c);
+  void meet(handle h, service_connection& c, const service_frame::received& first);
   void serve(handle h, service_connection& c, http::request& x, text_effects& effects);
   void upgrade(handle h, service_connection& c, const http::request& x);
   void expose_metrics(service_connection& c, const http::request& x);
   void refuse(service_connection& c, const http::request& x, http_refusal why);
+  void count_refusal(const service_connection& c, http_refusal why);
   void send_to_edge(text_effects& effects);
   template <class Delivery, class Content>
   void

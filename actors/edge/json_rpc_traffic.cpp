@@ -42,9 +42,12 @@ void json_rpc_state::receive(handle h, const std::vector<char>& bytes) {
     c.read_size = read_bytes_busy;
     self->configure_read(h, caf::io::receive_policy::at_most(read_bytes_busy));
   }
-  c.codec.receive({bytes.data(), bytes.size()});
-  read_events(h, c);
-  if (c.codec.pending_output() > 0 || c.codec.wants_close())
+  c.receive({bytes.data(), bytes.size()});
+  if (c.frames)
+    read_frames(h, c);
+  else
+    read_events(h, c);
+  if (c.pending_output() > 0 || c.wants_close())
     mark(h, c);
   flush();
 }
@@ -56,14 +59,60 @@ void json_rpc_state::read_events(handle h, service_connection& c) {
     c.idle_before = false;
     if (auto x = std::get_if<http::request>(&*event)) {
       serve(h, c, *x, effects);
-    } else if (auto message = std::get_if<http::text_message>(&*event); message && c.websocket) {
-      c.accept_text(message->text, 0, *c.websocket, config->time->wall_ms(), effects);
+    } else if (auto message = std::get_if<http::text_message>(&*event); message && c.lasting) {
+      c.accept_text(message->text, 0, *c.lasting, config->time->wall_ms(), effects);
     } else if (auto end = std::get_if<http::closed>(&*event)) {
       log::debug("json-rpc", "connection ends",
                  {{"principal", c.who.name}, {"reason", end->reason}});
     }
   }
   send_to_edge(effects);
+}
+
+void json_rpc_state::read_frames(handle h, service_connection& c) {
+  text_effects effects;
+  auto now = config->time->wall_ms();
+  while (!c.wants_close()) {
+    if (c.local && !c.lasting && c.frames->begun())
+      greet(h, c);
+    auto bytes = c.frames->next();
+    if (!bytes) {
+      c.fail(bytes.error());
+      break;
+    }
+    if (!*bytes)
+      break;
+    c.last_event_ms = c.last_bytes_ms;
+    auto x = service_frame::decode(**bytes, now, config->connection.text);
+    if (!x)
+      c.fail(x.error());
+    else if (c.lasting)
+      c.accept_frame(std::move(*x), (*bytes)->size(), *c.lasting, now, effects);
+    else
+      meet(h, c, *x);
+  }
+  send_to_edge(effects);
+}
+
+/// The first frame of somebody who came over TCP.
+void json_rpc_state::meet(handle h, service_connection& c, const service_frame::received& first) {
+  auto hello = std::get_if<service_frame::hello>(&first);
+  auto who = hello ? authenticate(config->access, "Bearer " + hello->token) : std::nullopt;
+  if (who) {
+    c.who = std::move(*who);
+    return greet(h, c);
+  }
+  http_refusal why{401, "a token is needed"};
+  count_refusal(c, why);
+  c.fail(caf::make_error(ec::unauthenticated, std::string{why.text}));
+}
+
+/// It is known who asks.
+void json_rpc_state::greet(handle h, service_connection& c) {
+  c.idle_before = false;
+  c.lasting = next_client();
+  clients.emplace(*c.lasting, h);
+  c.frames->output() += service_frame::preface;
 }
 
 void json_rpc_state::serve(handle h, service_connection& c, http::request& x,
@@ -95,13 +144,13 @@ void json_rpc_state::expose_metrics(service_connection& c, const http::request& 
 }
 
 void json_rpc_state::upgrade(handle h, service_connection& c, const http::request& x) {
-  c.websocket = next_client();
-  clients.emplace(*c.websocket, h);
+  c.lasting = next_client();
+  clients.emplace(*c.lasting, h);
   c.last_ping_ms = c.last_bytes_ms;
   c.codec.accept_websocket(x.sequence);
 }
 
-void json_rpc_state::refuse(service_connection& c, const http::request& x, http_refusal why) {
+void json_rpc_state::count_refusal(const service_connection& c, http_refusal why) {
   counts.refused_requests->add();
   if (why.status == 401 || why.status == 403 || why.status == 421)
     audit::record("refused", {{"what", "connection of a service"},
@@ -109,6 +158,10 @@ void json_rpc_state::refuse(service_connection& c, const http::request& x, http_
                               {"code", std::to_string(why.status)},
                               {"reason", why.text}});
   log::debug("json-rpc", "request refused", {{"status", why.status}, {"why", why.text}});
+}
+
+void json_rpc_state::refuse(service_connection& c, const http::request& x, http_refusal why) {
+  count_refusal(c, why);
   http::header_list extra;
   if (why.status == 401)
     extra.emplace_back("WWW-Authenticate", "Bearer");
@@ -229,10 +282,10 @@ void json_rpc_state::available(const std::vector<availability_report>& reports) 
   handle h;
   for (auto& x : reports) {
     auto c = find(x.client, h);
-    if (!c || !c->websocket)
+    if (!c || !c->lasting)
       continue;
     // The state as it is always goes out, or who reads slowly would never have all of it.
-    auto unread = c->appended - c->transferred + c->codec.pending_output();
+    auto unread = c->appended - c->transferred + c->pending_output();
     if (!x.current && (c->behind || unread > config->report_bytes_max)) {
       c->behind = true;
       counts.reports_left_out->add();

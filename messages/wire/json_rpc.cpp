@@ -30,14 +30,6 @@ void append_number(std::string& out, T x) {
   out.append(buffer, std::to_chars(buffer, buffer + sizeof buffer, x).ptr);
 }
 
-bool is_json(std::string_view text) {
-  json::limits bounds;
-  bounds.bytes_max = text.size();
-  bounds.depth_max = limits{}.text.depth_max;
-  bounds.nodes_max = limits{}.text.nodes_max;
-  return bool(json::parse(text, bounds));
-}
-
 void append_head(std::string& out, std::string_view id) {
   out += R"({"jsonrpc":"2.0","id":)";
   out += id.empty() ? std::string_view{"null"} : id;
@@ -164,6 +156,14 @@ caf::error complete(std::string& out, size_t begin, caf::error error) {
 
 } // namespace
 
+bool is_json(std::string_view text) {
+  json::limits bounds;
+  bounds.bytes_max = text.size();
+  bounds.depth_max = limits{}.text.depth_max;
+  bounds.nodes_max = limits{}.text.nodes_max;
+  return bool(json::parse(text, bounds));
+}
+
 int number_of(ec x) {
   auto i = size_t(x);
   return i < numbers.size() ? numbers[i] : numbers[size_t(ec::internal)];
@@ -217,14 +217,21 @@ void append_user(std::string& out, const on_behalf_of& x) {
 
 } // namespace
 
+caf::error check_arguments(const envelope& x) {
+  auto& type = x.header.content_type;
+  if (!type.empty() && type != "application/json")
+    return caf::make_error(ec::malformed, "the arguments are " + type);
+  if (!is_json(x.arguments))
+    return caf::make_error(ec::malformed, std::string{"the arguments are no JSON"});
+  return {};
+}
+
 caf::error append_invoke(std::string& out, uint64_t id, const envelope& x,
                          std::string_view service_signature) {
   auto begin = out.size();
   auto& header = x.header;
-  if (!header.content_type.empty() && header.content_type != "application/json")
-    return caf::make_error(ec::malformed, "the arguments are " + header.content_type);
-  if (!is_json(x.arguments))
-    return caf::make_error(ec::malformed, "the arguments are no JSON");
+  if (auto error = check_arguments(x))
+    return error;
   out.reserve(begin + x.arguments.size() + header.source.size() + header.target.size() + 256);
   append_method(out, id, "invoke");
   out += R"({"timeout":)";

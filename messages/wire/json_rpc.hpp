@@ -86,11 +86,17 @@ void append_error(std::string& out, std::string_view id, const problem& x,
 void append_error(std::string& out, std::string_view id, const caf::error& x,
                   uint64_t retry_after_ms = 0);
 
+/// One JSON value, not deeper nor of more parts than a text may be.
+bool is_json(std::string_view text);
+
 /// The error object alone, as it stands in answers and outcomes.
 std::string error_object(const caf::error& x);
 
-/// HLD figure 32: a request to a service, to be answered under `id`. Error: `malformed` if the
-/// arguments are not one JSON value (they come from another node).
+/// Whether a service can be handed these arguments: they come from another node. Error:
+/// `malformed`.
+caf::error check_arguments(const envelope& x);
+
+/// HLD figure 32: a request to a service, to be answered under `id`. Error: of check_arguments.
 caf::error append_invoke(std::string& out, uint64_t id, const envelope& x,
                          std::string_view service_signature = {});
 

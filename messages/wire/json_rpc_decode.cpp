@@ -7,6 +7,7 @@
 #include "messages/grant.hpp"
 #include "messages/revocation.hpp"
 #include "messages/wire/json_rpc.hpp"
+#include "messages/wire/service_limits.hpp"
 
 #include <algorithm>
 #include <array>
@@ -18,16 +19,9 @@ namespace {
 
 constexpr size_t id_bytes_max = 256;
 constexpr size_t fields_max = 32;
-constexpr size_t text_bytes_max = 2'048;
-constexpr size_t signature_bytes_max = 16'384; // of a JWS, or a JWK
-constexpr size_t channel_bytes_max = 128;
-constexpr size_t role_bytes_max = 128;
-constexpr size_t data_class_bytes_max = 128;
 constexpr uint64_t queue_page_max = 1'000;
-constexpr size_t error_bytes_max = size_t{64} << 10;
-constexpr uint32_t priority_max = 7;
-constexpr uint64_t seconds_below = 100'000'000'000; // a timeout below this is in seconds
-constexpr double milliseconds_max = 9'007'199'254'740'992.0;
+
+using namespace service_limits;
 
 using names = std::initializer_list<std::string_view>;
 
@@ -239,10 +233,10 @@ uint64_t read_time(fields& in, std::string_view name, uint64_t otherwise) {
   auto x = in.take({name});
   if (!x)
     return otherwise;
-  if (auto whole = x.as_uint(); whole && *whole <= uint64_t(milliseconds_max))
+  if (auto whole = x.as_uint(); whole && *whole <= milliseconds_max)
     return *whole < seconds_below ? *whole * 1'000 : *whole;
   auto number = x.as_double();
-  if (!number || !(*number >= 0) || *number > milliseconds_max) {
+  if (!number || !(*number >= 0) || *number > double(milliseconds_max)) {
     in.fail(std::string{name} + " must be a number: Unix time in seconds or milliseconds");
     return 0;
   }
@@ -252,7 +246,7 @@ uint64_t read_time(fields& in, std::string_view name, uint64_t otherwise) {
 /// Printable ASCII.
 std::string read_data_class(fields& in) {
   auto result = in.text({"data_class"}, false, data_class_bytes_max);
-  if (std::any_of(result.begin(), result.end(), [](char c) { return c < ' ' || c > '~'; }))
+  if (!is_data_class(result))
     in.fail("data_class must be printable ASCII");
   return result;
 }

@@ -16,7 +16,8 @@ TEST_SUITE_BEGIN("bench" * doctest::skip(rvi_program().empty()));
 TEST_CASE("every scenario of the bench measures and loses nothing") {
   for (std::string scenario :
        {"rpc --seconds 2 --outstanding 16", "message --seconds 2 --outstanding 64",
-        "rpc --seconds 2 --durability none", "queue-drain --requests 30000"}) {
+        "message --seconds 2 --outstanding 64 --json-rpc", "rpc --seconds 2 --durability none",
+        "queue-drain --requests 30000"}) {
     CAPTURE(scenario);
     auto result = run_rvi("bench " + scenario + " --format json");
     REQUIRE_MESSAGE(result.code == 0, result.output);

@@ -40,6 +40,12 @@ std::optional<call_result> answer_to(const service_call& x) {
       result.retry_after_ms = 70;
     }
     result.answer = json_result{invoke->arguments};
+    transaction_id id;
+    id.seq = 9;
+    if (invoke->synch)
+      result.answer = outcome_notice{id, {}, invoke->target, "ok", {}, invoke->arguments, {}};
+    else if (invoke->target == "accept")
+      result.answer = accepted_result{id, invoke->service_transaction_id.has_value()};
   } else if (auto registration = std::get_if<register_service_call>(&x.request)) {
     result.answer = registered_result{registration->service};
   } else if (std::holds_alternative<get_available_services_call>(x.request)) {
@@ -101,25 +107,25 @@ sockaddr_in loopback(uint16_t port) {
 
 } // namespace
 
-wire wire::tcp(uint16_t port) {
+client_socket client_socket::tcp(uint16_t port) {
   auto address = loopback(port);
-  wire result;
+  client_socket result;
   result.fd_ = connected(AF_INET, &address, sizeof address);
   return result;
 }
 
-wire wire::local(const std::string& path) {
+client_socket client_socket::local(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, sizeof address.sun_path - 1);
-  wire result;
+  client_socket result;
   result.fd_ = connected(AF_UNIX, &address, sizeof address);
   return result;
 }
 
-wire wire::listening(uint16_t& port) {
+client_socket client_socket::listening(uint16_t& port) {
   auto address = loopback(port);
-  wire result;
+  client_socket result;
   result.fd_ = socket_fd{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
   socklen_t size = sizeof address;
   auto generic = reinterpret_cast<sockaddr*>(&address);
@@ -130,20 +136,20 @@ wire wire::listening(uint16_t& port) {
   return result;
 }
 
-wire wire::accept() {
+client_socket client_socket::accept() {
   REQUIRE(readable(patience));
-  wire result;
+  client_socket result;
   result.fd_ = socket_fd{::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)};
   REQUIRE(result.fd_);
   return result;
 }
 
-bool wire::readable(std::chrono::milliseconds time) {
+bool client_socket::readable(std::chrono::milliseconds time) {
   pollfd x{fd_.get(), POLLIN, 0};
   return ::poll(&x, 1, int(time.count())) == 1;
 }
 
-void wire::send(std::string_view bytes) {
+void client_socket::send(std::string_view bytes) {
   while (!bytes.empty()) {
     pollfd x{fd_.get(), POLLOUT, 0};
     REQUIRE(::poll(&x, 1, int(patience.count())) == 1);
@@ -154,7 +160,7 @@ void wire::send(std::string_view bytes) {
   }
 }
 
-std::string wire::receive() {
+std::string client_socket::receive() {
   REQUIRE(readable(patience));
   std::string buffer(64 << 10, '\0');
   auto n = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
@@ -162,7 +168,7 @@ std::string wire::receive() {
   return buffer;
 }
 
-bool wire::ends() {
+bool client_socket::ends() {
   auto deadline = std::chrono::steady_clock::now() + patience;
   while (std::chrono::steady_clock::now() < deadline)
     if (readable(patience) && receive().empty())
@@ -273,7 +279,7 @@ void json_rpc_fixture::start(const std::function<void(json_rpc_config&)>& change
 }
 
 http_client json_rpc_fixture::http() {
-  return {wire::tcp(server.port), http::client_connection{}};
+  return {client_socket::tcp(server.port), http::client_connection{}};
 }
 
 http::header_list json_rpc_fixture::headers() const {
@@ -281,7 +287,7 @@ http::header_list json_rpc_fixture::headers() const {
 }
 
 websocket json_rpc_fixture::open_websocket() {
-  websocket result{wire::tcp(server.port), http::websocket_client{}};
+  websocket result{client_socket::tcp(server.port), http::websocket_client{}};
   REQUIRE(!result.open(host(), {{"Authorization", "Bearer secret"}}));
   return result;
 }

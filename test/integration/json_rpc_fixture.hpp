@@ -27,14 +27,14 @@ namespace rvi::test {
 inline constexpr std::chrono::milliseconds patience{5'000};
 
 /// A blocking socket of a client; every wait has a deadline.
-class wire {
+class client_socket {
 public:
-  wire() = default;
-  static wire tcp(uint16_t port);
-  static wire local(const std::string& path);
+  client_socket() = default;
+  static client_socket tcp(uint16_t port);
+  static client_socket local(const std::string& path);
   /// A listening one, and what it accepts.
-  static wire listening(uint16_t& port);
-  wire accept();
+  static client_socket listening(uint16_t& port);
+  client_socket accept();
 
   void send(std::string_view bytes);
   /// What has come, at least one byte; empty at the end of the connection. Fails after `patience`.
@@ -52,14 +52,14 @@ private:
 
 /// POSTs and their answers on one connection.
 struct http_client {
-  wire on;
+  client_socket on;
   http::client_connection codec;
   http::response read();
   http::response post(std::string_view body, const http::header_list& headers);
 };
 
 struct websocket {
-  wire on;
+  client_socket on;
   http::websocket_client codec;
   /// `failure` of the codec if the server refuses.
   caf::error open(const std::string& host, const http::header_list& headers);

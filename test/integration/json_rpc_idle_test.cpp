@@ -115,12 +115,12 @@ TEST_CASE_FIXTURE(fixture, "a server without connections sends itself nothing") 
 }
 
 TEST_CASE_FIXTURE(fixture, "a server is woken for the next deadline of its connections, not more") {
-  auto first = wire::tcp(server.port);
+  auto first = client_socket::tcp(server.port);
   REQUIRE(connections(1));
   CHECK(waiting() == 1);
   pass(4s);
-  auto second = wire::tcp(server.port);
-  auto third = wire::tcp(server.port);
+  auto second = client_socket::tcp(server.port);
+  auto third = client_socket::tcp(server.port);
   REQUIRE(connections(3));
   CHECK(waiting() == 1);
   pass(5'900ms);
@@ -137,7 +137,7 @@ TEST_CASE_FIXTURE(fixture, "a server is woken for the next deadline of its conne
 }
 
 TEST_CASE_FIXTURE(fixture, "a call that waits for its answer has no deadline, its end has") {
-  auto on = wire::tcp(server.port);
+  auto on = client_socket::tcp(server.port);
   REQUIRE(connections(1));
   auto body = call_text("1", "get_available_services", "{}");
   on.send("POST / HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(server.port)

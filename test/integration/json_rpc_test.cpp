@@ -57,9 +57,9 @@ TEST_CASE_FIXTURE(json_rpc_fixture, "lets nobody in over TCP without a token") {
   }
   CHECK(raw(*this, "POST /?token=secret HTTP/1.1\r\n" + host + json).status == 401);
   CHECK(raw(*this, post + host + json + "Authorization: bearer  secret\r\n").status == 200);
-  websocket ws{wire::tcp(server.port), http::websocket_client{}};
+  websocket ws{client_socket::tcp(server.port), http::websocket_client{}};
   CHECK(code_of(ws.open(this->host(), {})) == ec::refused);
-  websocket by_protocol{wire::tcp(server.port), http::websocket_client{}};
+  websocket by_protocol{client_socket::tcp(server.port), http::websocket_client{}};
   CHECK(code_of(by_protocol.open(this->host(), {{"Sec-WebSocket-Protocol", "secret"}}))
         == ec::refused);
   CHECK(seen->calls() == 1);
@@ -90,7 +90,7 @@ TEST_CASE_FIXTURE(json_rpc_fixture, "takes only pages of listed origins") {
   CHECK(status("http://hmi.example") == 403);
   CHECK(status("null") == 403);
   CHECK(status("http://localhost:" + std::to_string(server.port)) == 403);
-  websocket ws{wire::tcp(server.port), http::websocket_client{}};
+  websocket ws{client_socket::tcp(server.port), http::websocket_client{}};
   CHECK(code_of(ws.open(host(), {{"Authorization", "Bearer secret"}, {"Origin", "https://e.vil"}}))
         == ec::refused);
 }
@@ -242,7 +242,7 @@ TEST_CASE_FIXTURE(json_rpc_fixture, "closes connections over the limit") {
   auto b = http();
   CHECK(a.post(echo, headers()).status == 200);
   CHECK(b.post(echo, headers()).status == 200);
-  CHECK(wire::tcp(server.port).ends());
+  CHECK(client_socket::tcp(server.port).ends());
   CHECK(a.post(echo, headers()).status == 200);
 }
 
@@ -253,8 +253,8 @@ TEST_CASE_FIXTURE(json_rpc_fixture, "closes silent and half-open connections") {
     x.ping_interval_ms = 30;
     x.pong_timeout_ms = 100;
   });
-  auto nothing = wire::tcp(server.port);
-  auto half = wire::tcp(server.port);
+  auto nothing = client_socket::tcp(server.port);
+  auto half = client_socket::tcp(server.port);
   half.send("POST / HTTP/1.1\r\nHost: loc");
   CHECK(nothing.ends());
   CHECK(half.ends());
@@ -302,7 +302,7 @@ TEST_CASE_FIXTURE(json_rpc_fixture, "knows the user behind a Unix socket") {
   CHECK((found.st_mode & 0777) == 0660);
   REQUIRE(::stat((folder + "/run").c_str(), &found) == 0);
   CHECK((found.st_mode & 0777) == 0750);
-  http_client client{wire::local(path), http::client_connection{}};
+  http_client client{client_socket::local(path), http::client_connection{}};
   auto who = client.post(call_text("1", "get_available_services", "{}"),
                          {{"Content-Type", "application/json"}});
   CHECK(who.body.find("\"uid:" + std::to_string(::geteuid()) + "\"") != std::string::npos);
@@ -312,7 +312,7 @@ TEST_CASE_FIXTURE(json_rpc_fixture, "knows the user behind a Unix socket") {
   CHECK(client.post(echo, {}).status == 415);
   client.on.send("POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 0\r\n\r\n");
   CHECK(client.read().status == 421);
-  websocket ws{wire::local(path), http::websocket_client{}};
+  websocket ws{client_socket::local(path), http::websocket_client{}};
   CHECK(!ws.open("localhost", {}));
   ws.send(echo);
   CHECK(ws.read() == echoed);
@@ -343,6 +343,6 @@ TEST_CASE_FIXTURE(json_rpc_fixture, "does not wait for ever for a peer to close"
   auto deadline = std::chrono::steady_clock::now() + patience;
   auto free = false;
   while (!free && std::chrono::steady_clock::now() < deadline)
-    free = !wire::tcp(server.port).readable(50ms); // a refused one would end at once
+    free = !client_socket::tcp(server.port).readable(50ms); // a refused one would end at once
   CHECK(free);
 }

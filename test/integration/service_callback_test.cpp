@@ -14,7 +14,7 @@ using namespace std::literals;
 namespace {
 
 struct callback_fixture : json_rpc_fixture {
-  callback_fixture() : service(wire::listening(port)) {
+  callback_fixture() : service(client_socket::listening(port)) {
     start([](json_rpc_config& x) {
       x.callback.reply_timeout_ms = 300;
       x.callback.tick_ms = 10;
@@ -26,7 +26,7 @@ struct callback_fixture : json_rpc_fixture {
   void call(uint64_t number, const std::string& to) { invoke(0, number, "{}", to); }
 
   /// The next request on a connection of the node.
-  std::string request(wire& on, http::server_connection& codec) {
+  std::string request(client_socket& on, http::server_connection& codec) {
     for (;;) {
       if (auto x = codec.next()) {
         last = std::get<http::request>(*x);
@@ -38,7 +38,8 @@ struct callback_fixture : json_rpc_fixture {
     }
   }
 
-  void respond(wire& on, http::server_connection& codec, int status, std::string_view body) {
+  void
+  respond(client_socket& on, http::server_connection& codec, int status, std::string_view body) {
     codec.respond(last.sequence, status, "application/json", body);
     on.send(codec.take_output());
   }
@@ -50,7 +51,7 @@ struct callback_fixture : json_rpc_fixture {
   }
 
   uint16_t port = 0;
-  wire service;
+  client_socket service;
   http::request last;
   size_t read = 0;
 };

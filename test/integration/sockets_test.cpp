@@ -54,13 +54,13 @@ struct connector_fixture : json_rpc_fixture {
 /// A port that drops what tries to connect: its backlog is full.
 struct deaf_port {
   deaf_port() {
-    listening = wire::listening(port);
+    listening = client_socket::listening(port);
     ::listen(listening.fd(), 0);
-    waiting = wire::tcp(port);
+    waiting = client_socket::tcp(port);
   }
   uint16_t port = 0;
-  wire listening;
-  wire waiting;
+  client_socket listening;
+  client_socket waiting;
 };
 
 std::string error_of(const expected<listening_socket_ptr>& x) {
@@ -119,7 +119,7 @@ TEST_CASE_FIXTURE(json_rpc_fixture, "takes over a socket file only if nobody ans
 
 TEST_CASE_FIXTURE(connector_fixture, "connects to literals and names") {
   uint16_t port = 0;
-  auto listening = wire::listening(port);
+  auto listening = client_socket::listening(port);
   for (auto host : {"127.0.0.1", "localhost"}) {
     dial(4, host, port);
     auto x = answer();
@@ -132,7 +132,7 @@ TEST_CASE_FIXTURE(connector_fixture, "connects to literals and names") {
 
 TEST_CASE_FIXTURE(connector_fixture, "says why it cannot connect") {
   uint16_t port = 0;
-  wire::listening(port);
+  client_socket::listening(port);
   dial(1, "127.0.0.1", port);
   auto x = answer();
   CHECK(!x.fd);
