@@ -85,6 +85,8 @@ public:
   bool ended() const { return ended_; }
   const std::string& reason() const { return reason_; }
   const peer_identity& peer() const { return peer_; }
+  /// The peer is authorized.
+  bool admitted() const { return !peer_.node_address.empty(); }
 
 private:
   void take_events();

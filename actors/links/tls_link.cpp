@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <charconv>
 #include <unistd.h>
+#include <utility>
 
 namespace rvi {
 
@@ -107,17 +108,11 @@ void tls_link_state::connected(uint64_t number, int fd, const std::string& detai
 
 void tls_link_state::accepted(const accepted_socket_ptr& x) {
   auto host = host_of(x->peer);
-  auto now = config.services.node->time->boot_ms();
-  size_t strangers = 0;
-  size_t from_there = 0;
-  for (auto& [broker, s] : sessions)
-    if (!s.dialled && now - s.started_ms < config.authorize_ms_max) {
-      ++strangers;
-      from_there += s.host == host ? 1 : 0;
-    }
+  auto from_there = strangers_from.find(host);
   // Loopback holds whole test fleets; everybody else gets a share.
   bool loopback = host == "127.0.0.1" || host == "[::1]";
-  bool crowded = !loopback && from_there >= config.unauthorized_per_address_max;
+  bool crowded = !loopback && from_there != strangers_from.end()
+                 && from_there->second >= config.unauthorized_per_address_max;
   if (sessions.size() >= config.sessions_max || strangers >= config.unauthorized_max || crowded) {
     refused->add();
     audit::refused("connection",
@@ -151,9 +146,22 @@ void tls_link_state::spawn_session(uint64_t number, int fd, bool dialled,
   x.owner = caf::actor_cast<caf::actor>(self);
   auto broker = self->system().middleman().spawn_broker(tls_session, std::move(x));
   self->monitor(broker);
-  sessions[broker.address()]
-    = {broker, number, host_of(address), config.services.node->time->boot_ms(), kind, dialled};
+  auto host = host_of(address);
+  if (!dialled) {
+    ++strangers;
+    ++strangers_from[host];
+  }
+  sessions[broker.address()] = {broker, number, std::move(host), kind, dialled, !dialled};
   open->set(static_cast<double>(sessions.size()));
+}
+
+void tls_link_state::known(session& x) {
+  if (!std::exchange(x.stranger, false))
+    return;
+  --strangers;
+  auto i = strangers_from.find(x.host);
+  if (--i->second == 0)
+    strangers_from.erase(i);
 }
 
 void tls_link_state::session_ended(const caf::down_msg& x) {
@@ -164,6 +172,7 @@ void tls_link_state::session_ended(const caf::down_msg& x) {
   if (config.dialler && !i->second.dialled && detail_of(x.reason) == said_nothing)
     self->send(config.dialler, atom::connected_v, i->second.host, i->second.kind);
   report(i->second.number, describe(x.reason));
+  known(i->second);
   sessions.erase(i);
   open->set(static_cast<double>(sessions.size()));
 }
@@ -205,6 +214,11 @@ caf::behavior tls_link(caf::stateful_actor<tls_link_state>* self, tls_link_confi
       st.connected(number, fd, detail);
     },
     [&st](const accepted_socket_ptr& x) { st.accepted(x); },
+    [&st, self](atom::admit) { // by one of the sessions
+      auto i = st.sessions.find(caf::actor_cast<caf::actor_addr>(self->current_sender()));
+      if (i != st.sessions.end())
+        st.known(i->second);
+    },
     [&st](atom::reload) -> caf::result<atom::done> {
       if (auto err = st.reload())
         return err;

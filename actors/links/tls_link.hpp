@@ -36,7 +36,7 @@ struct tls_link_config {
   uint64_t keepalive_ms = 30'000;
   uint64_t idle_ms = 0;
   size_t sessions_max = 10'000;
-  // Sessions younger than authorize_ms_max may still be strangers'.
+  // Sessions that others began and whose peer is not admitted yet.
   size_t unauthorized_per_address_max = 64;
   size_t unauthorized_max = 1'024;
   std::function<expected<tls::identity>()> identity_source; // for reload
@@ -52,9 +52,9 @@ struct tls_link_state {
     caf::actor broker;
     uint64_t number = 0;
     std::string host; // of the peer
-    uint64_t started_ms = 0;
     std::string kind = {};
     bool dialled = false;
+    bool stranger = false; // it began this, and is not admitted
   };
 
   caf::error start();
@@ -67,6 +67,8 @@ struct tls_link_state {
   void accepted(const accepted_socket_ptr& x);
   void spawn_session(uint64_t number, int fd, bool dialled, const std::string& address,
                      const std::string& kind);
+  /// The session's peer is no stranger, or gone.
+  void known(session& x);
   void session_ended(const caf::down_msg& x);
   void report(uint64_t number, const std::string& why);
   caf::error reload();
@@ -83,6 +85,8 @@ struct tls_link_state {
   std::map<uint64_t, dial_under_way> dialling; // by number
   interface_map_ptr networks;                  // null: not known
   std::map<caf::actor_addr, session> sessions;
+  size_t strangers = 0;
+  std::map<std::string, size_t> strangers_from; // by host; none with 0
   metrics::gauge* open = nullptr;
   metrics::counter* refused = nullptr;
 };

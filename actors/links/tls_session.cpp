@@ -78,6 +78,10 @@ void tls_session_state::flush() {
   if (over)
     return;
   if (bound) {
+    if (!admitted && link->admitted()) {
+      admitted = true;
+      self->send(config.owner, atom::admit_v);
+    }
     link->unsent(appended - transferred);
     auto frames = link->take_output();
     if (!frames.empty())

@@ -54,7 +54,8 @@ struct tls_session_state {
   caf::io::connection_handle connection;
   std::optional<tls::session> tls;
   std::optional<link_session> link;
-  bool bound = false; // the native session runs
+  bool bound = false;    // the native session runs
+  bool admitted = false; // the peer is, and the owner knows
   bool over = false;
   bool heard = false; // anything from the peer
   bool left = false;

@@ -200,6 +200,12 @@ ssl_session_ptr context_state::take(const std::string& peer_key) {
   return node.empty() ? nullptr : std::move(node.mapped());
 }
 
+void context_state::give_back(const std::string& peer_key, uint64_t born, ssl_session_ptr ticket) {
+  std::lock_guard guard{mutex};
+  if (born == generation && remembered.size() < remembered_max)
+    remembered.emplace(peer_key, std::move(ticket));
+}
+
 bool context_state::remember(const std::string& peer_key, uint64_t born, SSL_SESSION* ticket) {
   std::lock_guard guard{mutex};
   if (born != generation)

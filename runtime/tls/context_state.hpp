@@ -48,6 +48,8 @@ struct context_state {
   uint64_t current_generation();
   /// Null if there is none. A ticket is used once, as RFC 8446 C.4 advises and OpenSSL enforces.
   ssl_session_ptr take(const std::string& peer_key);
+  /// One that was taken and not used. A newer one counts more.
+  void give_back(const std::string& peer_key, uint64_t born, ssl_session_ptr ticket);
   /// Takes over the reference if it returns true.
   bool remember(const std::string& peer_key, uint64_t born, SSL_SESSION* ticket);
 };

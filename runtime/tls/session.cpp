@@ -61,6 +61,7 @@ struct session::state {
   std::shared_ptr<context> ctx;
   tls::side side;
   ticket_owner tickets;
+  ssl_session_ptr offered; // the server has not answered yet
   ssl_ptr ssl;
   std::string_view input; // during `receive` alone
   std::string output;
@@ -157,6 +158,9 @@ session::state::~state() {
   // are just those that shall resume.
   if (!failed)
     SSL_set_shutdown(ssl.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  // Turned away at the door: the next attempt may use it.
+  if (offered && handshake_bytes == 0)
+    tickets.shared->give_back(tickets.peer_key, tickets.born, std::move(offered));
 }
 
 caf::error session::state::start() {
@@ -166,8 +170,8 @@ caf::error session::state::start() {
     return {};
   ERR_clear_error();
   if (!tickets.peer_key.empty()) {
-    auto ticket = tickets.shared->take(tickets.peer_key);
-    if (ticket && SSL_set_session(ssl.get(), ticket.get()) != 1)
+    offered = tickets.shared->take(tickets.peer_key);
+    if (offered && SSL_set_session(ssl.get(), offered.get()) != 1)
       return fail(ec::internal, openssl_reason());
   }
   return reason_for(SSL_do_handshake(ssl.get()));

@@ -422,6 +422,40 @@ TEST_CASE_FIXTURE(fixture, "a link that broke without close_notify can be resume
   CHECK(second.server.resumed());
 }
 
+TEST_CASE_FIXTURE(fixture, "who is turned away before the server answers keeps its ticket") {
+  auto first = connect("x");
+  REQUIRE(first.shake_hands());
+  auto refused = [this] {
+    auto second = connect("x");
+    CHECK(!second.client.start());
+    second.client.transport_closed();
+  };
+  refused();
+  refused();
+  auto third = connect("x");
+  REQUIRE(third.shake_hands());
+  CHECK(third.server.resumed());
+  client_context->flush_sessions();
+  refused();
+  auto fourth = connect("x");
+  REQUIRE(fourth.shake_hands());
+  CHECK(!fourth.server.resumed());
+}
+
+TEST_CASE_FIXTURE(fixture, "a ticket that was taken before a flush does not come back") {
+  auto first = connect("x");
+  REQUIRE(first.shake_hands());
+  {
+    auto second = connect("x");
+    CHECK(!second.client.start());
+    client_context->flush_sessions();
+    second.client.transport_closed();
+  }
+  auto third = connect("x");
+  REQUIRE(third.shake_hands());
+  CHECK(!third.server.resumed());
+}
+
 TEST_CASE_FIXTURE(fixture, "tickets belong to the address they came from") {
   auto first = connect("x");
   REQUIRE(first.shake_hands());
