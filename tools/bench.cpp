@@ -24,12 +24,13 @@ constexpr uint64_t drain_patience_ms = 15'000;
 constexpr uint64_t drain_timeout_ms = 3'600'000;
 constexpr uint64_t announce_patience_ms = 15'000;
 constexpr uint64_t answer_timeout_ms = 10'000;
+constexpr size_t first_vehicle = 1;
 
 /// All counters at one time.
 struct reading {
   uint64_t at_us = 0;
   uint64_t client_cpu_us = 0;
-  std::array<node_usage, 2> nodes;
+  std::array<node_usage, 2> nodes; // of all vehicles, of the cloud
   uint64_t completed = 0;
   uint64_t accepted = 0;
 };
@@ -43,11 +44,15 @@ uint64_t own_cpu_us() {
 
 expected<reading> read_counters(const bench_nodes& nodes, const bench_load& load) {
   reading result;
-  for (size_t i = 0; i < result.nodes.size(); ++i) {
+  for (size_t i = 0; i < nodes.size(); ++i) {
     auto usage = nodes.usage(i);
     if (!usage)
       return std::move(usage.error());
-    result.nodes[i] = *usage;
+    auto& sum = result.nodes[i == bench_nodes::cloud ? 1 : 0];
+    sum.cpu_us += usage->cpu_us;
+    sum.rss_bytes += usage->rss_bytes;
+    sum.rss_anonymous_bytes += usage->rss_anonymous_bytes;
+    sum.syncs += usage->syncs;
   }
   result.at_us = steady_now_us();
   result.client_cpu_us = own_cpu_us();
@@ -70,7 +75,7 @@ register_service(const bench_config& config, const node_endpoint& at, const std:
   return connection;
 }
 
-/// Waits until the first node has heard of the service on the second.
+/// Waits until this node has heard of the service of another.
 caf::error wait_for_service(const node_endpoint& at, const std::string& name) {
   auto client = node_client::connect(at);
   if (!client)
@@ -85,7 +90,7 @@ caf::error wait_for_service(const node_endpoint& at, const std::string& name) {
         return {};
     (void)client->step(20);
   }
-  return caf::make_error(ec::timeout, name + " was not announced to the first node");
+  return caf::make_error(ec::timeout, name + " was not announced to the node that asks");
 }
 
 bench_result result_of(const bench_config& config, const bench_load& load, const reading& begin,
@@ -140,8 +145,8 @@ measure(const bench_config& config, const bench_nodes& nodes, bench_load& load) 
 /// Queues for a node that is away; then both start again and the queue runs empty.
 expected<bench_result>
 measure_drain(const bench_config& config, bench_nodes& nodes, bench_load& load) {
-  constexpr size_t a = 0, b = 1;
-  load.disconnect_service();
+  constexpr size_t a = first_vehicle, b = bench_nodes::cloud;
+  load.disconnect_services();
   nodes.stop(b);
   auto empty = read_counters(nodes, load);
   if (!empty)
@@ -151,15 +156,15 @@ measure_drain(const bench_config& config, bench_nodes& nodes, bench_load& load) 
   auto full = read_counters(nodes, load);
   if (!full)
     return std::move(full.error());
-  load.disconnect_driver();
+  load.disconnect_drivers();
   nodes.stop(a);
   if (auto started = nodes.start_again_us(b); !started)
     return std::move(started.error());
   std::string target;
-  auto service = register_service(config, nodes.second(), "sink", config.durability, target);
+  auto service = register_service(config, nodes.endpoint(b), "sink", config.durability, target);
   if (!service)
     return std::move(service.error());
-  load.connect_service(std::move(*service));
+  load.add_service(std::move(*service));
   auto started = nodes.start_again_us(a);
   if (!started)
     return std::move(started.error());
@@ -177,9 +182,72 @@ measure_drain(const bench_config& config, bench_nodes& nodes, bench_load& load) 
   auto result = result_of(config, load, *begin, *end);
   auto queued_s = double(full->at_us - empty->at_us) / 1e6;
   result.accepted_per_s = double(full->accepted - empty->accepted) / queued_s;
-  result.drain = {full->nodes[a].rss_anonymous_bytes - empty->nodes[a].rss_anonymous_bytes,
+  result.drain = {full->nodes[0].rss_anonymous_bytes - empty->nodes[0].rss_anonymous_bytes,
                   *started, load.first_delivery_us() - answered_us};
   return result;
+}
+
+/// Who asks, and who serves.
+struct crew {
+  struct member {
+    std::unique_ptr<bench_connection> connection;
+    std::string name;
+  };
+  load_config wanted;
+  std::vector<member> drivers;
+  std::vector<member> services;
+};
+
+caf::error hire(const bench_config& config, const node_endpoint& at, const std::string& name,
+                const std::string& durability_min, std::vector<crew::member>& to) {
+  crew::member result;
+  auto connection = register_service(config, at, name, durability_min, result.name);
+  if (!connection)
+    return std::move(connection.error());
+  result.connection = std::move(*connection);
+  to.push_back(std::move(result));
+  return {};
+}
+
+caf::error hire_for_requests(const bench_config& config, const bench_nodes& nodes, crew& all) {
+  bool down = config.scenario == bench_scenario::fan_out; // from the cloud to vehicles
+  all.wanted.kind = config.scenario == bench_scenario::rpc ? load_kind::rpc : load_kind::message;
+  all.wanted.outstanding = config.outstanding;
+  all.wanted.size = config.size;
+  all.wanted.durability = config.durability;
+  if (config.scenario == bench_scenario::queue_drain)
+    all.wanted.timeout_ms = drain_timeout_ms;
+  auto prefix = all.wanted.kind == load_kind::rpc ? "rpc:" : "message:";
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    bool serves = (i == bench_nodes::cloud) != down;
+    if (auto error = serves
+                       ? hire(config, nodes.endpoint(i), "sink", config.durability, all.services)
+                       : hire(config, nodes.endpoint(i), "driver", "full", all.drivers))
+      return error;
+    if (serves)
+      all.wanted.targets.push_back(prefix + all.services.back().name);
+  }
+  for (size_t i = 0; i < nodes.size(); ++i)
+    for (auto& x : all.services)
+      if ((i == bench_nodes::cloud) == down) // a driver is there
+        if (auto error = wait_for_service(nodes.endpoint(i), x.name))
+          return error;
+  return {};
+}
+
+caf::error hire_for_metrics(const bench_config& config, const bench_nodes& nodes, crew& all) {
+  all.wanted.kind = load_kind::metric;
+  all.wanted.outstanding = config.outstanding;
+  all.wanted.size = config.size;
+  auto topics = "metric:" + nodes.name(first_vehicle) + "/bench/";
+  for (uint32_t i = 0; i < config.outstanding; ++i)
+    all.wanted.targets.push_back(topics + std::to_string(i));
+  if (auto error = hire(config, nodes.endpoint(first_vehicle), "driver", "full", all.drivers))
+    return error;
+  if (auto error = hire(config, nodes.endpoint(bench_nodes::cloud), "sink", "full", all.services))
+    return error;
+  auto& sink = all.services.back();
+  return sink.connection->subscribe(sink.name, topics + "#", answer_timeout_ms);
 }
 
 /// Two decimals are what the measurement is worth.
@@ -190,37 +258,41 @@ double rounded(double x) {
 } // namespace
 
 const char* to_string(bench_scenario x) {
-  return x == bench_scenario::rpc       ? "rpc"
-         : x == bench_scenario::message ? "message"
-                                        : "queue-drain";
+  switch (x) {
+    case bench_scenario::rpc:
+      return "rpc";
+    case bench_scenario::message:
+      return "message";
+    case bench_scenario::metric:
+      return "metric";
+    case bench_scenario::fan_out:
+      return "fan-out";
+    case bench_scenario::fan_in:
+      return "fan-in";
+    case bench_scenario::queue_drain:
+      break;
+  }
+  return "queue-drain";
 }
 
 expected<bench_result> run_bench(const bench_config& config) {
-  auto nodes = bench_nodes::start();
+  bool fans
+    = config.scenario == bench_scenario::fan_out || config.scenario == bench_scenario::fan_in;
+  auto nodes = bench_nodes::start(fans ? config.vehicles : 1);
   if (!nodes)
     return std::move(nodes.error());
-  load_config wanted;
-  wanted.rpc = config.scenario == bench_scenario::rpc;
-  wanted.outstanding = config.outstanding;
-  wanted.size = config.size;
-  wanted.durability = config.durability;
-  std::string target;
-  auto service = register_service(config, (*nodes)->second(), wanted.rpc ? "echo" : "sink",
-                                  config.durability, target);
-  if (!service)
-    return std::move(service.error());
-  auto driver = register_service(config, (*nodes)->first(), "driver", "full", wanted.source);
-  if (!driver)
-    return std::move(driver.error());
-  if (auto error = wait_for_service((*nodes)->first(), target))
+  crew all;
+  if (auto error = config.scenario == bench_scenario::metric
+                     ? hire_for_metrics(config, **nodes, all)
+                     : hire_for_requests(config, **nodes, all))
     return error;
-  wanted.target = (wanted.rpc ? "rpc:" : "message:") + target;
-  bool drains = config.scenario == bench_scenario::queue_drain;
-  if (drains)
-    wanted.timeout_ms = drain_timeout_ms;
-  bench_load load{std::move(wanted), std::move(*driver)};
-  load.connect_service(std::move(*service));
-  return drains ? measure_drain(config, **nodes, load) : measure(config, **nodes, load);
+  bench_load load{std::move(all.wanted)};
+  for (auto& x : all.drivers)
+    load.add_driver(std::move(x.connection), std::move(x.name));
+  for (auto& x : all.services)
+    load.add_service(std::move(x.connection));
+  return config.scenario == bench_scenario::queue_drain ? measure_drain(config, **nodes, load)
+                                                        : measure(config, **nodes, load);
 }
 
 std::string to_json(const bench_result& x) {
@@ -228,6 +300,7 @@ std::string to_json(const bench_result& x) {
   out.begin_object()
     .member("scenario", to_string(x.config.scenario))
     .member("outstanding", uint64_t{x.config.outstanding})
+    .member("vehicles", uint64_t{x.config.vehicles})
     .member("size_bytes", uint64_t{x.config.size})
     .member("durability", x.config.durability)
     .member("api", x.config.api == bench_api::frames ? "frames" : "json");

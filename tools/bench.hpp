@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// One measurement: two fresh nodes, a load, and what it cost.
+// One measurement: fresh nodes, a load, and what it cost.
 
 #pragma once
 
@@ -15,13 +15,25 @@
 
 namespace rvi {
 
-enum class bench_scenario { rpc, message, queue_drain };
+enum class bench_scenario {
+  rpc,
+  message,
+  metric,
+  fan_out, // messages of one service at the cloud to one at each vehicle
+  fan_in,  // messages of one service at each vehicle to one at the cloud
+  queue_drain,
+};
+inline constexpr std::array bench_scenarios = {
+  bench_scenario::rpc,     bench_scenario::message, bench_scenario::metric,
+  bench_scenario::fan_out, bench_scenario::fan_in,  bench_scenario::queue_drain,
+};
 const char* to_string(bench_scenario x);
 
 struct bench_config {
   bench_scenario scenario = bench_scenario::rpc;
   uint32_t outstanding = 1;
-  size_t size = 256; // bytes of the arguments
+  uint32_t vehicles = 4; // fan_out, fan_in
+  size_t size = 256;     // bytes of the arguments
   uint64_t duration_ms = 10'000;
   uint64_t requests = 200'000; // queue_drain: how many wait
   std::string durability = "full";
@@ -41,9 +53,9 @@ struct bench_result {
   double duration_s = 0;
   double messages_per_s = 0; // from end to end
   double accepted_per_s = 0;
-  std::array<uint64_t, 3> latency_us{};       // p50, p99, p999
-  std::array<double, 3> cpu_us_per_message{}; // this client, node a, node b
-  std::array<uint64_t, 2> rss_bytes{};        // node a, node b
+  std::array<uint64_t, 3> latency_us{};       // p50, p99, p999; see README, "Performance"
+  std::array<double, 3> cpu_us_per_message{}; // this client, node a (all vehicles), node b
+  std::array<uint64_t, 2> rss_bytes{};        // node a (all vehicles), node b
   std::array<uint64_t, 2> rss_anonymous_bytes{};
   uint64_t fdatasync_count = 0;
   // Of the whole run, warm-up and drain included:

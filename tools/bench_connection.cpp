@@ -8,6 +8,8 @@
 #include "tools/stop_signal.hpp"
 #include "tools/times.hpp"
 
+#include <optional>
+
 namespace rvi {
 
 namespace {
@@ -29,37 +31,38 @@ public:
     auto self = result.get();
     self->node_.on_request = [self](const client::request& x) { self->on_request(x); };
     self->node_.on_outcome = [self](const client::outcome& x) { self->on_outcome(x); };
+    self->node_.on_metric = [self](const client::metric& x) { self->on_metric(x); };
     return std::unique_ptr<bench_connection>{std::move(result)};
   }
 
-  expected<std::string> register_service(std::string_view name, std::string_view durability_min,
-                                         uint64_t timeout_ms) override {
-    json::writer params;
-    params.begin_object().member("service", name).member("durability_min", durability_min);
-    params.end_object();
-    std::string full_name;
-    caf::error failed;
-    node_.call("register_service", params.take(),
-               [&](const client::error& why, std::string_view result) {
-                 auto text = json::parse(result);
-                 failed = from(why);
-                 if (!why && text)
-                   full_name = text_of(text->root()["service"]);
-               });
+  expected<std::string>
+  ask(std::string_view method, std::string_view params, uint64_t timeout_ms) override {
+    std::optional<expected<std::string>> answer;
+    node_.call(method, params, [&](const client::error& why, std::string_view result) {
+      if (why)
+        answer = from(why);
+      else
+        answer = std::string{result};
+    });
     auto deadline = steady_now_ms() + timeout_ms;
-    while (full_name.empty() && !failed && steady_now_ms() < deadline && !stop_requested())
-      if (auto why = node_.wait(std::chrono::milliseconds{100}))
-        failed = from(why);
-    if (failed)
-      return failed;
-    if (full_name.empty())
-      return caf::make_error(ec::timeout, "register_service " + std::string{name} + ": no answer");
-    return full_name;
+    while (!answer && steady_now_ms() < deadline && !stop_requested())
+      if (auto why = node_.wait(std::chrono::milliseconds{100}); why && !answer)
+        answer = from(why);
+    if (!answer)
+      return caf::make_error(ec::timeout, std::string{method} + ": no answer");
+    return std::move(*answer);
   }
 
   void invoke(uint64_t sequence, const client::invocation& x) override {
     node_.invoke(x, [this, sequence](const client::error& why, const client::accepted& accepted) {
       on_answer(sequence, accepted.transaction_id, why.message);
+    });
+  }
+
+  void publish(uint64_t sequence, std::string_view source, std::string_view topic,
+               std::string_view value) override {
+    node_.publish(source, topic, value, 0, false, [this, sequence](const client::error& why) {
+      on_answer(sequence, {}, why.message);
     });
   }
 
@@ -85,13 +88,12 @@ class json_connection : public bench_connection {
 public:
   explicit json_connection(node_stream stream) : stream_(std::move(stream)) {}
 
-  expected<std::string> register_service(std::string_view name, std::string_view durability_min,
-                                         uint64_t timeout_ms) override {
+  expected<std::string>
+  ask(std::string_view method, std::string_view params, uint64_t timeout_ms) override {
     json::writer text;
     text.begin_object().member("jsonrpc", "2.0").member("id", uint64_t{0});
-    text.member("method", "register_service").key("params").begin_object();
-    text.member("service", name).member("durability_min", durability_min);
-    stream_.send(text.end_object().end_object().take());
+    text.member("method", method).key("params").raw(params).end_object();
+    stream_.send(text.take());
     auto deadline = steady_now_ms() + timeout_ms;
     for (auto now = steady_now_ms(); now < deadline && !stop_requested(); now = steady_now_ms()) {
       if (auto error = stream_.wait(deadline - now))
@@ -100,13 +102,13 @@ public:
       if (!answer)
         continue;
       auto document = json::parse(*answer);
-      auto found = document ? document->root()["result"]["service"].as_string() : std::nullopt;
-      if (!found)
-        return caf::make_error(ec::refused,
-                               "register_service " + std::string{name} + ": " + *answer);
-      return std::string{*found};
+      if (!document)
+        return std::move(document.error());
+      if (!document->root()["result"])
+        return caf::make_error(ec::refused, std::string{method} + ": " + *answer);
+      return std::string{document->root()["result"].raw()};
     }
-    return caf::make_error(ec::timeout, "register_service " + std::string{name} + ": no answer");
+    return caf::make_error(ec::timeout, std::string{method} + ": no answer");
   }
 
   void invoke(uint64_t sequence, const client::invocation& x) override {
@@ -118,6 +120,15 @@ public:
     text.append(R"(","durability":")").append(x.durable ? "full" : "none");
     text.append(R"(","arguments":)").append(x.arguments).append("}}");
     stream_.send(text);
+  }
+
+  void publish(uint64_t sequence, std::string_view source, std::string_view topic,
+               std::string_view value) override {
+    auto& text = scratch_;
+    text.assign(R"({"jsonrpc":"2.0","id":)").append(std::to_string(sequence));
+    text.append(R"(,"method":"publish","params":{"source":")").append(source);
+    text.append(R"(","target":")").append(topic).append(R"(","value":)").append(value);
+    stream_.send(text.append("}}"));
   }
 
   void take(uint64_t delivery) override {
@@ -168,6 +179,11 @@ private:
       x.arguments = params["arguments"].raw();
       on_outcome(x);
       take(id.value_or(0));
+    } else if (method == "metric") {
+      client::metric x;
+      x.target = text("target");
+      x.value = params["value"].raw();
+      on_metric(x);
     } else if (!method && id) {
       on_answer(*id, root["result"]["transaction_id"].as_string().value_or(std::string_view{}),
                 root["error"]["message"].as_string().value_or(std::string_view{}));
@@ -182,6 +198,28 @@ private:
 };
 
 } // namespace
+
+expected<std::string>
+bench_connection::register_service(std::string_view name, std::string_view durability_min,
+                                   uint64_t timeout_ms) {
+  json::writer params;
+  params.begin_object().member("service", name).member("durability_min", durability_min);
+  auto result = ask("register_service", params.end_object().take(), timeout_ms);
+  if (!result)
+    return result;
+  auto text = json::parse(*result);
+  if (!text)
+    return std::move(text.error());
+  return text_of(text->root()["service"]);
+}
+
+caf::error bench_connection::subscribe(std::string_view service, std::string_view pattern,
+                                       uint64_t timeout_ms) {
+  json::writer params;
+  params.begin_object().member("requesting_service", service).member("target", pattern);
+  auto result = ask("subscribe", params.end_object().take(), timeout_ms);
+  return result ? caf::error{} : std::move(result.error());
+}
 
 expected<std::unique_ptr<bench_connection>>
 bench_connection::open(const node_endpoint& to, bench_api api, uint64_t timeout_ms) {

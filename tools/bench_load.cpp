@@ -69,23 +69,31 @@ uint64_t latency_histogram::quantile(double share) const {
 
 // -- the loop -------------------------------------------------------------------------------------
 
-bench_load::bench_load(load_config config, std::unique_ptr<bench_connection> driver)
-  : config_(std::move(config)),
-    driver_(std::move(driver)) {
-  driver_->on_answer = [this](uint64_t sequence, std::string_view id, std::string_view refused) {
-    take_answer(sequence, id, refused);
-  };
-  driver_->on_outcome = [this](const client::outcome& x) { take_outcome(x); };
+bench_load::bench_load(load_config config) : config_(std::move(config)) {
   if (config_.durability == "none")
     config_.timeout_ms = memory_timeout_ms;
+  if (config_.kind == load_kind::metric)
+    for (auto i = uint32_t(config_.targets.size()); i > 0; --i)
+      free_targets_.push_back(i - 1);
   constexpr size_t frame_bytes = sizeof R"({"seq":123456,"pad":""})" - 1;
   padding_.assign(config_.size > frame_bytes ? config_.size - frame_bytes : 0, 'x');
 }
 
-void bench_load::connect_service(std::unique_ptr<bench_connection> x) {
-  service_ = std::move(x);
-  service_->on_request = [this](const client::request& request) { take_request(request); };
-  service_->on_reply_refused = [this] { ++counts_.reply_errors; };
+void bench_load::add_driver(std::unique_ptr<bench_connection> x, std::string service) {
+  x->on_answer = [this](uint64_t sequence, std::string_view id, std::string_view refused) {
+    take_answer(sequence, id, refused);
+  };
+  x->on_outcome = [this](const client::outcome& outcome) { take_outcome(outcome); };
+  drivers_.push_back({std::move(x), std::move(service)});
+}
+
+void bench_load::add_service(std::unique_ptr<bench_connection> x) {
+  auto& service = *x;
+  x->on_request
+    = [this, &service](const client::request& request) { take_request(service, request); };
+  x->on_metric = [this](const client::metric& metric) { take_metric(metric); };
+  x->on_reply_refused = [this] { ++counts_.reply_errors; };
+  services_.push_back(std::move(x));
 }
 
 caf::error bench_load::drive(uint64_t duration_ms) {
@@ -121,44 +129,52 @@ caf::error bench_load::drain(uint64_t patience_ms) {
 }
 
 uint64_t bench_load::lost() const {
-  auto done = config_.rpc ? counts_.outcomes : counts_.delivered;
-  return counts_.accepted > done ? counts_.accepted - done : 0;
+  return counts_.accepted > completed() ? counts_.accepted - completed() : 0;
 }
 
 void bench_load::send_some(uint64_t more_max) {
   if (outstanding_ >= config_.outstanding)
     return;
   client::invocation x;
-  x.target = config_.target;
-  x.requesting_service = config_.source;
   x.timeout_ms = wall_now_ms() + config_.timeout_ms;
   x.durable = config_.durability != "none";
   auto begun_us = steady_now_us();
   for (; outstanding_ < config_.outstanding && more_max > 0; ++outstanding_, --more_max) {
     x.arguments.assign(sequence_key).append(std::to_string(next_));
     x.arguments.append(R"(,"pad":")").append(padding_).append(R"("})");
-    records_.emplace_back().begun_us = begun_us;
-    driver_->invoke(next_++, x);
+    auto& record = records_.emplace_back();
+    record.begun_us = begun_us;
+    record.target = uint32_t(next_ % config_.targets.size());
+    auto& by = drivers_[next_ % drivers_.size()];
+    if (config_.kind == load_kind::metric) {
+      record.target = free_targets_.back();
+      free_targets_.pop_back();
+      by.connection->publish(next_++, by.service, config_.targets[record.target], x.arguments);
+    } else {
+      x.target = config_.targets[record.target];
+      x.requesting_service = by.service;
+      by.connection->invoke(next_++, x);
+    }
   }
 }
 
 caf::error bench_load::poll_once(uint64_t timeout_ms) {
   if (stop_requested())
     return caf::make_error(ec::shutting_down, std::string{"interrupted"});
-  pollfd polled[2];
-  bench_connection* connections[] = {driver_.get(), service_.get()};
-  for (int i = 0; i < 2; ++i) {
-    polled[i] = {-1, 0, 0}; // poll passes over it
-    if (!connections[i])
-      continue;
-    if (auto error = connections[i]->flush())
+  std::vector<bench_connection*> connections;
+  for (auto& x : drivers_)
+    connections.push_back(x.connection.get());
+  for (auto& x : services_)
+    connections.push_back(x.get());
+  std::vector<pollfd> polled;
+  for (auto x : connections) {
+    if (auto error = x->flush())
       return error;
-    auto events = POLLIN | (connections[i]->wants_write() ? POLLOUT : 0);
-    polled[i] = {connections[i]->fd(), short(events), 0};
+    polled.push_back({x->fd(), short(POLLIN | (x->wants_write() ? POLLOUT : 0)), 0});
   }
-  if (::poll(polled, 2, int(timeout_ms)) <= 0)
+  if (::poll(polled.data(), polled.size(), int(timeout_ms)) <= 0)
     return {};
-  for (int i = 0; i < 2; ++i)
+  for (size_t i = 0; i < polled.size(); ++i)
     if ((polled[i].revents & ~POLLOUT) != 0)
       if (auto error = connections[i]->receive())
         return error;
@@ -177,6 +193,8 @@ void bench_load::take_answer(uint64_t sequence, std::string_view transaction_id,
     x.refused = true;
     ++counts_.refused;
     --outstanding_;
+    if (config_.kind == load_kind::metric)
+      free_targets_.push_back(x.target);
     if (counts_.refused > 1'000 && counts_.accepted == 0)
       broken_
         = caf::make_error(ec::refused, "the node refuses everything: " + std::string{refused});
@@ -184,7 +202,9 @@ void bench_load::take_answer(uint64_t sequence, std::string_view transaction_id,
   }
   x.accepted = true;
   ++counts_.accepted;
-  if (!config_.rpc) {
+  if (config_.kind == load_kind::metric)
+    return; // under way until it is delivered
+  if (config_.kind == load_kind::message) {
     --outstanding_;
     measure(sequence);
   } else if (!x.ended) {
@@ -219,20 +239,34 @@ void bench_load::measure(uint64_t sequence) {
     latencies_.add(steady_now_us() - records_[sequence].begun_us);
 }
 
-void bench_load::take_request(const client::request& request) {
-  service_->take(request.delivery);
-  auto sequence = sequence_of(request.arguments);
+/// Its sequence number; 0 if it is none of ours.
+uint64_t bench_load::take_delivery(std::string_view content) {
+  auto sequence = sequence_of(content);
   if (sequence == 0 || sequence >= next_)
-    return;
-  auto& x = records_[sequence];
-  if (x.delivered)
-    ++counts_.doubled;
-  else if (++counts_.delivered == 1)
-    first_delivery_us_ = steady_now_us();
+    return 0;
   last_delivery_us_ = steady_now_us();
-  x.delivered = true;
-  if (config_.rpc)
-    service_->reply(request.transaction_id, request.arguments);
+  if (std::exchange(records_[sequence].delivered, true)) {
+    ++counts_.doubled;
+    return sequence;
+  }
+  if (++counts_.delivered == 1)
+    first_delivery_us_ = last_delivery_us_;
+  if (config_.kind == load_kind::metric) {
+    --outstanding_;
+    free_targets_.push_back(records_[sequence].target);
+    measure(sequence);
+  }
+  return sequence;
+}
+
+void bench_load::take_request(bench_connection& service, const client::request& request) {
+  service.take(request.delivery);
+  if (take_delivery(request.arguments) != 0 && config_.kind == load_kind::rpc)
+    service.reply(request.transaction_id, request.arguments);
+}
+
+void bench_load::take_metric(const client::metric& x) {
+  take_delivery(x.value);
 }
 
 } // namespace rvi

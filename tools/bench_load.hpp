@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 //
-// A constant number of outstanding requests from one connection to a service on another, both in
-// one loop of this thread; or many into a queue, and out of it when the other comes. Every request
-// carries a sequence number, so that nothing lost or doubled goes unseen.
+// A constant number of outstanding requests, or values of metrics, from some connections to
+// services on others, all in one loop of this thread; or many into a queue, and out of it when the
+// service comes. Each carries a sequence number, so that nothing lost or doubled goes unseen.
 
 #pragma once
 
@@ -18,12 +18,13 @@
 
 namespace rvi {
 
+enum class load_kind { rpc, message, metric };
+
 struct load_config {
-  bool rpc = true;
+  load_kind kind = load_kind::rpc;
   uint32_t outstanding = 1;
-  size_t size = 256; // bytes of the arguments
-  std::string target;
-  std::string source;
+  size_t size = 256;                // bytes of the arguments, or of the value
+  std::vector<std::string> targets; // in turn; of metrics: one for each that is outstanding
   std::string durability = "full";
   uint64_t timeout_ms = 120'000;
 };
@@ -46,8 +47,8 @@ private:
 
 struct load_counts {
   uint64_t accepted = 0;
-  uint64_t refused = 0;   // by the first node
-  uint64_t delivered = 0; // to the service, each once
+  uint64_t refused = 0;   // by their own node
+  uint64_t delivered = 0; // to the services, each once
   uint64_t outcomes = 0;  // of rpcs, each once
   uint64_t failed = 0;    // of them, other than ok
   uint64_t doubled = 0;   // deliveries and outcomes that came again
@@ -56,12 +57,14 @@ struct load_counts {
 
 class bench_load {
 public:
-  bench_load(load_config config, std::unique_ptr<bench_connection> driver);
+  explicit bench_load(load_config config);
 
-  /// Where the requests are delivered from now on.
-  void connect_service(std::unique_ptr<bench_connection> x);
-  void disconnect_service() { service_.reset(); }
-  void disconnect_driver() { driver_.reset(); }
+  /// Asks from now on, in turn with the others, in the name of this service.
+  void add_driver(std::unique_ptr<bench_connection> x, std::string service);
+  /// Where requests are delivered from now on.
+  void add_service(std::unique_ptr<bench_connection> x);
+  void disconnect_services() { services_.clear(); }
+  void disconnect_drivers() { drivers_.clear(); }
 
   /// Keeps the number outstanding until the time has passed. Errors: of the connections,
   /// `shutting_down` after a stop signal.
@@ -78,7 +81,9 @@ public:
   const load_counts& counts() const { return counts_; }
   const latency_histogram& latencies() const { return latencies_; }
   /// Finished from end to end: rpcs with an outcome, messages delivered.
-  uint64_t completed() const { return config_.rpc ? counts_.outcomes : counts_.delivered; }
+  uint64_t completed() const {
+    return config_.kind == load_kind::rpc ? counts_.outcomes : counts_.delivered;
+  }
   /// Accepted, and neither delivered nor with an outcome.
   uint64_t lost() const;
   /// When the first and the last were delivered (steady clock).
@@ -91,19 +96,27 @@ private:
     bool accepted = false;
     bool refused = false;
     bool delivered = false;
-    bool ended = false; // an rpc's outcome came
+    bool ended = false;  // an rpc's outcome came
+    uint32_t target = 0; // its place in `targets`
+  };
+  struct driver {
+    std::unique_ptr<bench_connection> connection;
+    std::string service;
   };
 
   void send_some(uint64_t more_max = UINT64_MAX);
   caf::error poll_once(uint64_t timeout_ms);
-  void take_request(const client::request& request);
+  uint64_t take_delivery(std::string_view content);
+  void take_request(bench_connection& service, const client::request& request);
+  void take_metric(const client::metric& x);
   void take_answer(uint64_t sequence, std::string_view transaction_id, std::string_view refused);
   void take_outcome(const client::outcome& outcome);
   void measure(uint64_t sequence);
 
   load_config config_;
-  std::unique_ptr<bench_connection> driver_;
-  std::unique_ptr<bench_connection> service_;
+  std::vector<driver> drivers_;
+  std::vector<std::unique_ptr<bench_connection>> services_;
+  std::vector<uint32_t> free_targets_; // of metrics: those without a value under way
   std::string padding_;
   std::vector<record> records_{1};                      // by sequence number, from 1
   std::unordered_map<std::string, uint64_t> sequences_; // of open rpcs, by transaction id

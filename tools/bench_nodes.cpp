@@ -4,7 +4,6 @@
 
 #include "tools/bench_nodes.hpp"
 
-#include "messages/credential.hpp"
 #include "tools/client.hpp"
 #include "tools/descriptor.hpp"
 #include "tools/node_directory.hpp"
@@ -30,8 +29,6 @@ namespace rvi {
 
 namespace {
 
-constexpr const char* organization = "bench.test";
-constexpr std::array names = {"bench.test/vin/a", "bench.test/cloud/b"};
 constexpr uint64_t start_patience_ms = 30'000;
 constexpr uint64_t stop_patience_ms = 10'000;
 constexpr uint64_t look_again_ms = 50;
@@ -53,21 +50,6 @@ expected<uint16_t> free_port() {
   if (!fd || ::bind(fd.get(), place, size) != 0 || ::getsockname(fd.get(), place, &size) != 0)
     return system_error("no free port");
   return ntohs(address.sin_port);
-}
-
-caf::error give_credential(const created_node& node, const crypto::private_key& root) {
-  credential_claims claims;
-  claims.issuer = organization;
-  claims.id = "bench-" + node.name.substr(node.name.rfind('/') + 1);
-  claims.issued_s = claims.not_before_s = wall_now_ms() / 1'000;
-  claims.expires_s = claims.not_before_s + 86'400;
-  claims.key = node.key;
-  claims.sources = {node.name};
-  claims.destinations = {organization};
-  auto issued = issue_credential(std::move(claims), root);
-  if (!issued)
-    return std::move(issued.error());
-  return write_new_text(node.credentials_directory + "/bench.jwt", written_form(**issued) + "\n");
 }
 
 /// In the child; never returns.
@@ -118,8 +100,8 @@ uint64_t cpu_us_of(const std::string& stat) {
   return ticks * 1'000'000 / uint64_t(::sysconf(_SC_CLK_TCK));
 }
 
-/// No error if the node has a link that is up.
-caf::error check_linked(const node_endpoint& node) {
+/// No error if the node answers, and has a link that is up if there is somebody to be linked to.
+caf::error check_linked(const node_endpoint& node, bool alone) {
   auto client = node_client::connect(node, query_timeout_ms);
   if (!client)
     return std::move(client.error());
@@ -129,6 +111,8 @@ caf::error check_linked(const node_endpoint& node) {
   for (auto x : links->result.items())
     if (x["state"].as_string() == "up")
       return {};
+  if (alone)
+    return {};
   return caf::make_error(ec::link_down, std::string{"no link is up"});
 }
 
@@ -138,12 +122,13 @@ void pause_ms(uint64_t ms) {
 
 } // namespace
 
-expected<std::unique_ptr<bench_nodes>> bench_nodes::start() {
+expected<std::unique_ptr<bench_nodes>> bench_nodes::start(size_t vehicles) {
   std::unique_ptr<bench_nodes> result{new bench_nodes};
+  result->nodes_.resize(1 + vehicles);
   if (auto error = result->make_directories())
     return error;
-  for (size_t i : {1, 0}) // the listening one first
-    if (auto error = result->spawn(result->nodes_[i]))
+  for (auto& x : result->nodes_) // the listening one first
+    if (auto error = result->spawn(x))
       return error;
   if (auto error = result->wait_until_linked())
     return error;
@@ -174,38 +159,66 @@ caf::error bench_nodes::make_directories() {
     return std::move(root.error());
   if (!port)
     return std::move(port.error());
-  auto anchor = directory_ + "/anchor.json";
-  if (auto error = write_new_text(anchor, trust_anchor_json(organization, root->public_part())))
+  root_ = std::move(*root);
+  peer_port_ = *port;
+  if (auto error = write_new_text(directory_ + "/anchor.json",
+                                  trust_anchor_json(organization, root_.public_part())))
     return error;
   auto address = "127.0.0.1:" + std::to_string(*port);
   for (size_t i = 0; i < nodes_.size(); ++i) {
     auto& x = nodes_[i];
-    x.name = names[i];
-    x.directory = directory_ + (i == 0 ? "/a" : "/b");
+    auto short_name = i == cloud ? "b" : i == 1 ? "a" : "a" + std::to_string(i);
+    x.name = organization + std::string{i == cloud ? "/cloud/" : "/vin/"} + short_name;
+    x.directory = directory_ + "/" + short_name;
     x.log_file = x.directory + "/log";
-    new_node asked;
-    asked.directory = x.directory;
-    asked.role = i == 0 ? "vehicle" : "cloud";
-    asked.name = x.name;
-    asked.api_port = uint16_t{0};
-    asked.anchors = {anchor};
-    asked.log_level = "warning";
-    if (i == 0)
-      asked.connect = {address};
-    else
-      asked.listen = address;
-    auto made = create_node_directory(asked);
-    if (!made)
-      return std::move(made.error());
-    if (auto error = give_credential(*made, *root))
+    if (auto error = make_directory(x, address))
       return error;
-    node_options options;
-    options.config = made->config_file;
-    auto endpoint = find_node(options);
-    if (!endpoint)
-      return std::move(endpoint.error());
-    x.endpoint = *endpoint;
   }
+  return {};
+}
+
+expected<credential_ptr> bench_nodes::issue(const std::string& node, const std::string& id,
+                                            const crypto::public_key& key) const {
+  credential_claims claims;
+  claims.issuer = organization;
+  claims.id = id;
+  claims.issued_s = claims.not_before_s = wall_now_ms() / 1'000;
+  claims.expires_s = claims.not_before_s + 86'400;
+  claims.key = key;
+  claims.sources = {node};
+  claims.destinations = {organization, std::string{"metric:"} + organization};
+  return issue_credential(std::move(claims), root_);
+}
+
+caf::error bench_nodes::make_directory(member& x, const std::string& address) {
+  new_node asked;
+  asked.directory = x.directory;
+  asked.name = x.name;
+  asked.api_port = uint16_t{0};
+  asked.anchors = {directory_ + "/anchor.json"};
+  asked.log_level = "warning";
+  if (&x == &nodes_[cloud]) {
+    asked.role = "cloud";
+    asked.listen = address;
+  } else {
+    asked.role = "vehicle";
+    asked.connect = {address};
+  }
+  auto made = create_node_directory(asked);
+  if (!made)
+    return std::move(made.error());
+  auto credential = issue(x.name, "bench-" + x.name.substr(x.name.rfind('/') + 1), made->key);
+  if (!credential)
+    return std::move(credential.error());
+  if (auto error = write_new_text(made->credentials_directory + "/bench.jwt",
+                                  written_form(**credential) + "\n"))
+    return error;
+  node_options options;
+  options.config = made->config_file;
+  auto endpoint = find_node(options);
+  if (!endpoint)
+    return std::move(endpoint.error());
+  x.endpoint = *endpoint;
   return {};
 }
 
@@ -244,7 +257,7 @@ caf::error bench_nodes::wait_until_linked() {
         return error;
     size_t linked = 0;
     for (auto& x : nodes_) {
-      auto error = check_linked(x.endpoint);
+      auto error = check_linked(x.endpoint, nodes_.size() == 1);
       linked += error ? 0 : 1;
       if (error)
         last = std::move(error);

@@ -8,6 +8,7 @@
 #include "runtime/observe/audit.hpp"
 #include "runtime/observe/log.hpp"
 #include "tools/commands.hpp"
+#include "tools/open_files.hpp"
 
 #include <caf/actor_system.hpp>
 
@@ -103,6 +104,7 @@ int run_node(const std::string& config_path, bool dump_config) {
   auto signals = node_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr); // before any thread: all inherit it
   std::signal(SIGPIPE, SIG_IGN);
+  raise_open_files_limit();
   auto env = prepare_environment(config);
   if (!env)
     return fail(env.error());

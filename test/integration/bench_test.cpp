@@ -17,7 +17,9 @@ TEST_CASE("every scenario of the bench measures and loses nothing") {
   for (std::string scenario :
        {"rpc --seconds 2 --outstanding 16", "message --seconds 2 --outstanding 64",
         "message --seconds 2 --outstanding 64 --json-rpc", "rpc --seconds 2 --durability none",
-        "queue-drain --requests 30000"}) {
+        "fan-out --seconds 2 --vehicles 2 --outstanding 16",
+        "fan-in --seconds 2 --vehicles 2 --outstanding 16", "metric --seconds 2 --outstanding 64",
+        "metric --seconds 2 --outstanding 8 --json-rpc", "queue-drain --requests 30000"}) {
     CAPTURE(scenario);
     auto result = run_rvi("bench " + scenario + " --format json");
     REQUIRE_MESSAGE(result.code == 0, result.output);
@@ -30,7 +32,7 @@ TEST_CASE("every scenario of the bench measures and loses nothing") {
     CHECK(delivered == x["accepted"].as_uint());
     CHECK(x["messages_per_s"].as_double().value_or(0) > 0);
     // What is durable was synced in the same run.
-    bool durable = scenario.find("none") == std::string::npos;
+    bool durable = scenario.find("none") == std::string::npos && !scenario.starts_with("metric");
     CHECK((x["fdatasync_count"].as_uint().value_or(0) > 0) == durable);
     if (auto drain = x["drain"]) {
       CHECK(delivered == 30'000);
@@ -39,6 +41,22 @@ TEST_CASE("every scenario of the bench measures and loses nothing") {
     }
     MESSAGE(result.output);
   }
+}
+
+// More than may be strangers at once (tls_link_config), so some are turned away and come again.
+TEST_CASE("a storm of peers comes, stays and comes again with its tickets") {
+  auto result = run_rvi("bench connect-storm --peers 1200 --seconds 1 --format json");
+  REQUIRE_MESSAGE(result.code == 0, result.output);
+  auto text = json::parse(result.output);
+  REQUIRE_MESSAGE(text, result.output);
+  auto x = text->root();
+  CHECK(x["connect"]["up"].as_uint() == 1'200);
+  CHECK(x["connect"]["resumed"].as_uint() == 0);
+  CHECK(x["reconnect"]["up"].as_uint() == 1'200);
+  CHECK(x["reconnect"]["resumed"].as_uint() == 1'200);
+  CHECK(x["idle"]["lost"].as_uint() == 0);
+  CHECK(x["rss_bytes"].as_uint().value_or(0) > x["rss_bytes_before"].as_uint().value_or(0));
+  MESSAGE(result.output);
 }
 
 TEST_SUITE_END();
