@@ -2,9 +2,9 @@
 //
 // `rvi bench`: how fast two nodes of this machine carry requests, and whether all arrive once.
 
-#include "runtime/json/json.hpp"
 #include "tools/bench.hpp"
 #include "tools/bench_storm.hpp"
+#include "tools/bench_table.hpp"
 #include "tools/commands.hpp"
 #include "tools/report.hpp"
 #include "tools/stop_signal.hpp"
@@ -43,11 +43,12 @@ std::vector<std::string> scenario_names() {
   return result;
 }
 
-void print_result(const bench_options& options, const std::string& text) {
+template <class Result>
+void print_result(const bench_options& options, const Result& x) {
   if (options.format.json())
-    print_line(text);
-  else if (auto document = json::parse(text))
-    print_fields(document->root());
+    print_line(to_json(x));
+  else
+    print_table(x);
 }
 
 int run_storm_command(const bench_options& options) {
@@ -56,7 +57,7 @@ int run_storm_command(const bench_options& options) {
   auto result = run_storm(config);
   if (!result)
     return fail("bench", result.error());
-  print_result(options, to_json(*result));
+  print_result(options, *result);
   if (result->sound())
     return exit_done;
   return fail("bench", caf::make_error(ec::internal, std::string{"peers were not linked, or lost "
@@ -80,7 +81,7 @@ int run_bench_command(const bench_options& options) {
   auto result = run_bench(config);
   if (!result)
     return fail("bench", result.error());
-  print_result(options, to_json(*result));
+  print_result(options, *result);
   if (result->sound())
     return exit_done;
   return fail("bench", caf::make_error(ec::internal, std::string{"requests were lost, doubled or "
