@@ -47,6 +47,14 @@ constexpr std::array<bool, 256> allowed_bytes = [] {
   return result;
 }();
 
+constexpr std::array<bool, 256> plain_bytes = [] {
+  auto result = allowed_bytes;
+  for (char c = 'A'; c <= 'Z'; ++c)
+    result[size_t(c)] = false;
+  result[size_t('+')] = false;
+  return result;
+}();
+
 /// A name or pattern cut at its type's colon.
 struct typed_path {
   std::string_view type; // empty if there is none
@@ -259,10 +267,33 @@ caf::error check_folded(std::string_view x, size_t levels_min) {
   return {};
 }
 
+/// In one pass, as each request brings several: true for what is folded and right beyond doubt. Not
+/// for all of it: phone numbers and errors take the longer way.
+bool is_plain(std::string_view x, size_t levels_min) {
+  auto parts = split_type(x);
+  if (x.size() > name_bytes_max || (parts.has_type && !parse_type(parts.type)))
+    return false;
+  size_t levels = 1;
+  bool empty = true;
+  for (char c : parts.path) {
+    if (c == '/') {
+      if (empty)
+        return false;
+      ++levels;
+    } else if (!plain_bytes[static_cast<unsigned char>(c)]) {
+      return false;
+    }
+    empty = c == '/';
+  }
+  return !empty && levels >= levels_min && is_domain(parts.path.substr(0, parts.path.find('/')));
+}
+
 /// Both kinds of literal text: checked and folded.
 expected<std::string> normalise_literal(std::string_view x, size_t levels_min) {
   if (x.size() > name_bytes_max) // before copying it
     return check_head(x, false);
+  if (is_plain(x, levels_min))
+    return std::string{x};
   std::string result{x};
   fold(result);
   if (auto failure = check_folded(result, levels_min))
@@ -277,8 +308,9 @@ expected<std::string> normalise_name(std::string_view x) {
 }
 
 bool is_normal_name(std::string_view x) {
-  return std::none_of(x.begin(), x.end(), [](char c) { return c >= 'A' && c <= 'Z'; })
-         && !check_folded(x, name_levels_min);
+  return is_plain(x, name_levels_min)
+         || (std::none_of(x.begin(), x.end(), [](char c) { return c >= 'A' && c <= 'Z'; })
+             && !check_folded(x, name_levels_min));
 }
 
 expected<std::string> normalise_node_address(std::string_view x) {

@@ -109,14 +109,12 @@ void store_and_forward_state::settle_custody_in_memory(const settled_item& item)
     if (!x)
       return std::move(x.error());
     owed = *x;
-    return {};
+    return owed ? caf::error{} : ledger::forget(t, item.id);
   });
   if (owed && !err)
     await_outcome(item);
-  else if (item.id.back() == 'i')
-    forget_in_memory(item.id, item.expires_ms); // its reply has arrived
-  else if (!err)
-    forget_in_memory(item.id, 0);
+  else if (item.id.back() == 'i') // its reply has arrived
+    config.memory->settle(ledger::id_of(item.id), item.expires_ms);
 }
 
 void store_and_forward_state::expire_in_memory() {

@@ -14,6 +14,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto third = in.line();
   auto name = normalise_name(third);
   assert(is_normal_name(third) == (name && *name == third));
+  // Whether a name comes folded or not, it is read the same, though not on the same way.
+  std::string loud{third};
+  for (auto& c : loud)
+    c = c >= 'a' && c <= 'z' ? char(c - 'a' + 'A') : c;
+  auto folded = normalise_name(loud);
+  assert(bool(folded) == bool(name) && (!name || *folded == *name));
   auto address = normalise_node_address(third);
   assert(!address || !type_of(*address));
   (void)covers(first, third);

@@ -29,6 +29,14 @@ bool is_name(std::string_view x) {
   auto result = normalise_name(x);
   if (!result)
     CHECK(result.error() == ec::invalid_name);
+  // What comes folded is read in one pass; the same must come of it in the other case.
+  std::string loud{x};
+  for (auto& c : loud)
+    c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  auto folded = normalise_name(loud);
+  CHECK(bool(folded) == bool(result));
+  if (folded && result)
+    CHECK(*folded == *result);
   return static_cast<bool>(result);
 }
 
