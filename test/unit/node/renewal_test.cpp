@@ -27,12 +27,13 @@ struct fixture : test::provisioned_vehicle {
 
   size_t asked() const { return cloud.services->invoked.size(); }
 
-  /// Until the next request is there, at most so long.
+  /// Until the next request is there, at most so long. Two may come in one step: who is met late
+  /// gets what has waited almost a day, and then the next.
   bool asks_within(uint64_t ms) {
     auto before = asked();
     for (; asked() == before && ms >= hour_ms; ms -= hour_ms)
       pass_slowly(hour_ms);
-    return asked() == before + 1;
+    return asked() > before;
   }
 
   /// What the vehicle has asked for, with the same rights and a new end.
