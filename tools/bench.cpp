@@ -61,18 +61,21 @@ expected<reading> read_counters(const bench_nodes& nodes, const bench_load& load
   return result;
 }
 
-/// A connection that has the name on its node; the name comes back in full.
-expected<std::unique_ptr<bench_connection>>
-register_service(const bench_config& config, const node_endpoint& at, const std::string& name,
-                 const std::string& durability_min, std::string& full_name) {
+/// A service of ours: a connection that has a name on its node.
+struct member {
+  std::unique_ptr<bench_connection> connection;
+  std::string name; // in full
+};
+
+expected<member> hire(const bench_config& config, const node_endpoint& at, const std::string& name,
+                      const std::string& durability_min) {
   auto connection = bench_connection::open(at, config.api, answer_timeout_ms);
   if (!connection)
-    return connection;
+    return std::move(connection.error());
   auto registered = (*connection)->register_service(name, durability_min, answer_timeout_ms);
   if (!registered)
     return std::move(registered.error());
-  full_name = std::move(*registered);
-  return connection;
+  return member{std::move(*connection), std::move(*registered)};
 }
 
 /// Waits until this node has heard of the service of another.
@@ -160,11 +163,10 @@ measure_drain(const bench_config& config, bench_nodes& nodes, bench_load& load) 
   nodes.stop(a);
   if (auto started = nodes.start_again_us(b); !started)
     return std::move(started.error());
-  std::string target;
-  auto service = register_service(config, nodes.endpoint(b), "sink", config.durability, target);
+  auto service = hire(config, nodes.endpoint(b), "sink", config.durability);
   if (!service)
     return std::move(service.error());
-  load.add_service(std::move(*service));
+  load.add_service(std::move(service->connection));
   auto started = nodes.start_again_us(a);
   if (!started)
     return std::move(started.error());
@@ -189,25 +191,10 @@ measure_drain(const bench_config& config, bench_nodes& nodes, bench_load& load) 
 
 /// Who asks, and who serves.
 struct crew {
-  struct member {
-    std::unique_ptr<bench_connection> connection;
-    std::string name;
-  };
   load_config wanted;
   std::vector<member> drivers;
   std::vector<member> services;
 };
-
-caf::error hire(const bench_config& config, const node_endpoint& at, const std::string& name,
-                const std::string& durability_min, std::vector<crew::member>& to) {
-  crew::member result;
-  auto connection = register_service(config, at, name, durability_min, result.name);
-  if (!connection)
-    return std::move(connection.error());
-  result.connection = std::move(*connection);
-  to.push_back(std::move(result));
-  return {};
-}
 
 caf::error hire_for_requests(const bench_config& config, const bench_nodes& nodes, crew& all) {
   bool down = config.scenario == bench_scenario::fan_out; // from the cloud to vehicles
@@ -220,12 +207,13 @@ caf::error hire_for_requests(const bench_config& config, const bench_nodes& node
   auto prefix = all.wanted.kind == load_kind::rpc ? "rpc:" : "message:";
   for (size_t i = 0; i < nodes.size(); ++i) {
     bool serves = (i == bench_nodes::cloud) != down;
-    if (auto error = serves
-                       ? hire(config, nodes.endpoint(i), "sink", config.durability, all.services)
-                       : hire(config, nodes.endpoint(i), "driver", "full", all.drivers))
-      return error;
+    auto hired = serves ? hire(config, nodes.endpoint(i), "sink", config.durability)
+                        : hire(config, nodes.endpoint(i), "driver", "full");
+    if (!hired)
+      return std::move(hired.error());
     if (serves)
-      all.wanted.targets.push_back(prefix + all.services.back().name);
+      all.wanted.targets.push_back(prefix + hired->name);
+    (serves ? all.services : all.drivers).push_back(std::move(*hired));
   }
   for (size_t i = 0; i < nodes.size(); ++i)
     for (auto& x : all.services)
@@ -242,17 +230,16 @@ caf::error hire_for_metrics(const bench_config& config, const bench_nodes& nodes
   auto topics = "metric:" + nodes.name(first_vehicle) + "/bench/";
   for (uint32_t i = 0; i < config.outstanding; ++i)
     all.wanted.targets.push_back(topics + std::to_string(i));
-  if (auto error = hire(config, nodes.endpoint(first_vehicle), "driver", "full", all.drivers))
-    return error;
-  if (auto error = hire(config, nodes.endpoint(bench_nodes::cloud), "sink", "full", all.services))
-    return error;
-  auto& sink = all.services.back();
-  return sink.connection->subscribe(sink.name, topics + "#", answer_timeout_ms);
-}
-
-/// Two decimals are what the measurement is worth.
-double rounded(double x) {
-  return std::round(x * 100) / 100;
+  auto driver = hire(config, nodes.endpoint(first_vehicle), "driver", "full");
+  if (!driver)
+    return std::move(driver.error());
+  auto sink = hire(config, nodes.endpoint(bench_nodes::cloud), "sink", "full");
+  if (!sink)
+    return std::move(sink.error());
+  auto error = sink->connection->subscribe(sink->name, topics + "#", answer_timeout_ms);
+  all.drivers.push_back(std::move(*driver));
+  all.services.push_back(std::move(*sink));
+  return error;
 }
 
 } // namespace
@@ -293,6 +280,10 @@ expected<bench_result> run_bench(const bench_config& config) {
     load.add_service(std::move(x.connection));
   return config.scenario == bench_scenario::queue_drain ? measure_drain(config, **nodes, load)
                                                         : measure(config, **nodes, load);
+}
+
+double rounded(double x) {
+  return std::round(x * 100) / 100;
 }
 
 std::string to_json(const bench_result& x) {

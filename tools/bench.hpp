@@ -73,6 +73,9 @@ struct bench_result {
 /// behind.
 expected<bench_result> run_bench(const bench_config& config);
 
+/// To two decimals, which is what a measurement is worth.
+double rounded(double x);
+
 /// One JSON object.
 std::string to_json(const bench_result& x);
 

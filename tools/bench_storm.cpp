@@ -11,6 +11,7 @@
 #include "runtime/json/json.hpp"
 #include "runtime/tls/tls.hpp"
 #include "rvi.pb.h"
+#include "tools/bench.hpp"
 #include "tools/bench_load.hpp"
 #include "tools/descriptor.hpp"
 #include "tools/open_files.hpp"
@@ -20,13 +21,11 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <netinet/in.h>
 #include <optional>
 #include <random>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <vector>
 
@@ -69,7 +68,6 @@ public:
   bool up() const { return session_ && session_->is_up(); }
   bool resumed() const { return tls_ && tls_->resumed(); }
 
-  uint64_t begun_ms = 0; // the first attempt of this storm
   uint64_t again_ms = 0; // when to try next
   uint64_t retry_ms = retry_ms_min;
 
@@ -334,7 +332,6 @@ expected<storm_phase> storm::come() {
   std::vector<bool> counted(peers_.size());
   latency_histogram times; // in ms
   for (auto& x : peers_) {
-    x.begun_ms = begun;
     x.again_ms = 0;
     x.retry_ms = retry_ms_min;
   }
@@ -381,10 +378,6 @@ expected<storm_phase> measured(storm& peers, const bench_nodes& nodes, uint32_t 
     return std::move(after.error());
   result->node_cpu_us_per_peer = double(after->cpu_us - before->cpu_us) / count;
   return result;
-}
-
-double rounded(double x) {
-  return std::round(x * 100) / 100;
 }
 
 void write(json::writer& out, const char* name, const storm_phase& x) {

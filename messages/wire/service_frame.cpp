@@ -22,13 +22,6 @@ caf::error bad_request(std::string why) {
   return caf::make_error(ec::bad_request, std::move(why));
 }
 
-void append(std::string& out, const ServiceFrame& x) {
-  auto size = x.ByteSizeLong();
-  for (int shift = 24; shift >= 0; shift -= 8)
-    out += char(uint8_t(size >> shift));
-  x.AppendToString(&out);
-}
-
 // -- reading --------------------------------------------------------------------------------------
 
 bool has_fields_up_to(std::string_view bytes, uint32_t last) {
@@ -294,6 +287,11 @@ struct answer_writer {
 };
 
 } // namespace
+
+void append(std::string& out, const ServiceFrame& x) {
+  append_u32(out, uint32_t(x.ByteSizeLong()));
+  x.AppendToString(&out);
+}
 
 void append_hello(std::string& out, std::string_view token) {
   ServiceFrame frame;

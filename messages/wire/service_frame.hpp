@@ -17,6 +17,10 @@
 #include <variant>
 #include <vector>
 
+namespace rvi::wire {
+class ServiceFrame;
+}
+
 namespace rvi::service_frame {
 
 /// What both sides send first: a byte that begins no HTTP request, a name, a version.
@@ -67,6 +71,7 @@ using received = std::variant<hello, text, call, json_rpc::response>;
 expected<received> decode(std::string_view bytes, uint64_t now_ms, const json_rpc::limits& bounds);
 
 // Each appends one frame, length and all.
+void append(std::string& out, const wire::ServiceFrame& x);
 void append_hello(std::string& out, std::string_view token);
 void append_json(std::string& out, std::string_view text);
 /// The answer to the call with this id.

@@ -56,13 +56,6 @@ client::outcome view_of(const wire::Reply& x) {
           x.error(),          x.dispatched(), x.service_signature()};
 }
 
-void append(std::string& out, const ServiceFrame& x) {
-  auto size = x.ByteSizeLong();
-  for (int shift = 24; shift >= 0; shift -= 8)
-    out += char(uint8_t(size >> shift));
-  x.AppendToString(&out);
-}
-
 void fill(wire::Invoke& out, const client::invocation& x) {
   out.set_target(x.target);
   out.set_arguments(x.arguments);
@@ -100,6 +93,7 @@ struct client::state {
     return last_id;
   }
 
+  void invoke(const invocation& x, bool synch, waiting&& function);
   void fail_all(const error& why);
   error take_bytes(client& owner, std::string_view bytes);
   error take_frame(client& owner, const ServiceFrame& x);
@@ -115,7 +109,7 @@ struct client::state {
   uint64_t last_id = 0;
   std::unordered_map<uint64_t, waiting> pending;
   std::vector<char> buffer = std::vector<char>(read_bytes);
-  ServiceFrame frame; // being written or read; never both at a time
+  ServiceFrame frame; // of an invoke that is being written; keeps its memory
 };
 
 namespace {
@@ -197,25 +191,24 @@ client::error client::connect(const address& to, milliseconds timeout) {
 
 // -- out ------------------------------------------------------------------------------------------
 
+void client::state::invoke(const invocation& x, bool synch, waiting&& function) {
+  frame.Clear();
+  fill(*frame.mutable_invoke(), x);
+  frame.mutable_invoke()->set_synch(synch);
+  frame.set_id(await(std::move(function)));
+  service_frame::append(out, frame);
+}
+
 void client::invoke(const invocation& x, accepted_function answered) {
   if (fd() < 0)
     return failed{not_connected()}(answered);
-  auto& frame = state_->frame;
-  frame.Clear();
-  fill(*frame.mutable_invoke(), x);
-  frame.set_id(state_->await(std::move(answered)));
-  append(state_->out, frame);
+  state_->invoke(x, false, std::move(answered));
 }
 
 void client::invoke_synch(const invocation& x, outcome_function ended) {
   if (fd() < 0)
     return failed{not_connected()}(ended);
-  auto& frame = state_->frame;
-  frame.Clear();
-  fill(*frame.mutable_invoke(), x);
-  frame.mutable_invoke()->set_synch(true);
-  frame.set_id(state_->await(std::move(ended)));
-  append(state_->out, frame);
+  state_->invoke(x, true, std::move(ended));
 }
 
 void client::reply(std::string_view transaction_id, std::string_view arguments, done answered) {
@@ -227,7 +220,7 @@ void client::reply(std::string_view transaction_id, std::string_view arguments, 
   x.set_arguments(arguments.data(), arguments.size());
   if (answered)
     frame.set_id(state_->await(std::move(answered)));
-  append(state_->out, frame);
+  service_frame::append(state_->out, frame);
 }
 
 void client::publish(std::string_view source, std::string_view target, std::string_view value,
@@ -243,7 +236,7 @@ void client::publish(std::string_view source, std::string_view target, std::stri
   x.set_retain(retain);
   if (answered)
     frame.set_id(state_->await(std::move(answered)));
-  append(state_->out, frame);
+  service_frame::append(state_->out, frame);
 }
 
 void client::call(std::string_view method, std::string_view params, result_function answered) {
@@ -262,7 +255,7 @@ void client::take(uint64_t delivery) {
   ServiceFrame frame;
   frame.set_id(delivery);
   frame.mutable_taken();
-  append(state_->out, frame);
+  service_frame::append(state_->out, frame);
 }
 
 void client::refuse(uint64_t delivery, std::string_view error_object) {
@@ -271,7 +264,7 @@ void client::refuse(uint64_t delivery, std::string_view error_object) {
   ServiceFrame frame;
   frame.set_id(delivery);
   frame.mutable_refused()->set_error(error_object.data(), error_object.size());
-  append(state_->out, frame);
+  service_frame::append(state_->out, frame);
 }
 
 size_t client::outstanding() const {
